@@ -1,0 +1,167 @@
+"""Writes the reference pages of docs/ from what they describe (`make docs`).
+
+docs/api.md comes from the protos, docs/trainers.md from the registry,
+docs/settings.md from the settings. A test regenerates and compares.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2 as d
+
+ROOT = Path(__file__).resolve().parent.parent
+MARK = "<!-- Written by `make docs`; do not edit. -->\n"
+
+SCALARS = {
+    v.number: v.name.removeprefix("TYPE_").lower()
+    for v in d.FieldDescriptorProto.DESCRIPTOR.enum_types_by_name["Type"].values
+}
+
+
+def api() -> str:
+    """docs/api.md."""
+    image = subprocess.run(
+        [str(Path(sys.executable).parent / "buf"), "build", "--as-file-descriptor-set", "-o", "-"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    ).stdout
+    files = [f for f in d.FileDescriptorSet.FromString(image).file if f.package == "kohort.v1"]
+    order = ["dataset", "training", "sampling", "capabilities", "schema", "table", "errors"]
+    files.sort(key=lambda f: order.index(Path(f.name).stem))
+    parts = [
+        f"{MARK}\n# The API\n\nPackage `kohort.v1`; the text is that of `protos/kohort/v1`. Errors are in"
+        " [errors.md](errors.md).\n"
+    ]
+    for file in files:
+        parts += _file(file)
+    return "\n".join(parts)
+
+
+def _file(file: d.FileDescriptorProto) -> Iterator[str]:
+    comments = {
+        tuple(loc.path): "\n".join(
+            line.removeprefix(" ") for line in loc.leading_comments.splitlines()
+        ).strip()
+        for loc in file.source_code_info.location
+    }
+    for i, service in enumerate(file.service):
+        yield f"## {service.name}\n\n{comments.get((6, i), '')}\n"
+        for j, rpc in enumerate(service.method):
+            ask = ("stream " if rpc.client_streaming else "") + _short(rpc.input_type)
+            answer = ("stream " if rpc.server_streaming else "") + _short(rpc.output_type)
+            yield f"### {service.name}.{rpc.name}\n\n`{ask}` → `{answer}`\n\n{comments.get((6, i, 2, j), '')}\n"
+    for i, message in enumerate(file.message_type):
+        yield f"### {message.name}\n\n{comments.get((4, i), '')}\n"
+        if message.field:
+            yield "| field | type | meaning |\n|---|---|---|"
+            for j, field in enumerate(message.field):
+                text = _line(comments.get((4, i, 2, j), ""))
+                yield f"| `{field.name}` | {_type(field, message)} | {text} |"
+            yield ""
+    for i, enum in enumerate(file.enum_type):
+        yield f"### {enum.name}\n\n{comments.get((5, i), '')}\n\n| value | meaning |\n|---|---|"
+        for j, value in enumerate(enum.value):
+            yield f"| `{value.name}` = {value.number} | {_line(comments.get((5, i, 2, j), ''))} |"
+        yield ""
+
+
+def _type(field: d.FieldDescriptorProto, message: d.DescriptorProto) -> str:
+    for nested in message.nested_type:
+        if nested.options.map_entry and field.type_name.endswith(f".{nested.name}"):
+            key, value = nested.field
+            return f"map of `{_scalar(key)}` to `{_scalar(value)}`"
+    repeated = "repeated " if field.label == d.FieldDescriptorProto.LABEL_REPEATED else ""
+    optional = "optional " if field.proto3_optional else ""
+    one_of = " (one of)" if field.HasField("oneof_index") and not field.proto3_optional else ""
+    return f"{repeated}{optional}`{_scalar(field)}`{one_of}"
+
+
+def _scalar(field: d.FieldDescriptorProto) -> str:
+    return _short(field.type_name) if field.type_name else SCALARS[field.type]
+
+
+def _short(name: str) -> str:
+    return name.rsplit(".", 1)[-1]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def trainer_pages() -> str:
+    """docs/trainers.md."""
+    from trainers.registry import default_trainer, trainers
+
+    parts = [
+        f"{MARK}\n# Trainers\n\nWhat this installation can train; `kohort capabilities` shows that of a server."
+        f" The default is `{default_trainer()}`. How to add one: [adding-a-generator.md](adding-a-generator.md).\n"
+    ]
+    for info in (cls.info for cls in trainers().values()):
+        parts.append(f"## {info.name}\n\n{info.display_name}. {info.description} Source: {info.reference}.\n")
+        if info.licence_note:
+            parts.append(f"**Licence.** {info.licence_note}\n")
+        can = {
+            "imputation": info.imputation,
+            "rebalancing": info.rebalancing,
+            "temperature": info.temperature,
+            "differential privacy": info.differential_privacy,
+            "GPU": info.gpu,
+            "resumes from a checkpoint": info.resumable,
+        }
+        parts.append("| can | |\n|---|---|")
+        parts += [f"| {name} | {'yes' if value else 'no'} |" for name, value in can.items()]
+        parts += [f"| condition `{o}` | {s.value} |" for o, s in sorted(info.conditions.items())]
+        if info.parameters:
+            parts.append("\n| parameter | type | default | range | meaning |\n|---|---|---|---|---|")
+        for p in info.parameters:
+            bounds = ", ".join(p.choices) or " to ".join(
+                "…" if b is None else f"{b:g}"
+                for b in (p.minimum, p.maximum)
+                if (p.minimum, p.maximum) != (None,) * 2
+            )
+            parts.append(
+                f"| `{p.name}` | {p.type.value} | `{p.default}` | {bounds} | {_line(p.description)} |"
+            )
+        parts.append("")
+    return "\n".join(parts)
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    from server.settings import Settings
+
+    parts = [
+        f"{MARK}\n# Settings\n\nEach is a flag, a variable of the environment and a key of the TOML file that"
+        " `KOHORT_CONFIG` names: `--port 50052`, `KOHORT_PORT=50052`, `port = 50052`. Flags win over variables,"
+        " variables over the file.\n\n| setting | default | meaning |\n|---|---|---|"
+    ]
+    for name, field in Settings.model_fields.items():
+        # A computed default depends on the machine; the page must not.
+        shown = (
+            "computed"
+            if field.default_factory
+            else ""
+            if field.default in (None, "")
+            else f"`{field.default}`"
+        )
+        parts.append(f"| `{name}` | {shown} | {_line(field.description or '')} |")
+    return "\n".join([*parts, ""])
+
+
+PAGES = {"api.md": api, "trainers.md": trainer_pages, "settings.md": settings_page}
+
+
+def main(target: Path) -> None:
+    """Writes every page below `target`."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (target / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs")
