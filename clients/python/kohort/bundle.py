@@ -1,0 +1,226 @@
+"""Bundles: the file that a generator is published as, opened with distrust.
+
+A bundle is a zip of stored (never compressed) members: `manifest.json`,
+`card.md`, `graphs/*.onnx` and, where it is signed, `signature.json`. Nothing of
+it is ever unpacked to a disk, and nothing in it is code or pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import secrets
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from kohort.columns import Array, Batch
+from kohort.manifest import Manifest, invalid
+from kohort.problem import Problem
+from kohort.programs import Program, SampleSpec, check_program, load_program
+from kohort.schema import TableSchema
+from kohort.sessions import SessionFactory, open_session
+from kohort.signatures import verify
+
+__all__ = ["Bundle", "Manifest", "load", "read_bundle"]
+
+MANIFEST, SIGNATURE, CARD = "manifest.json", "signature.json", "card.md"
+MAX_BYTES = 512 << 20
+"""Of a bundle, unless a caller sets another limit."""
+_MAX_MEMBERS = 64
+_MAX_TEXT = 64 << 20
+_NAME = re.compile(r"manifest\.json|signature\.json|card\.md|graphs/[A-Za-z0-9_-]{1,64}\.onnx")
+_BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    struct.error,
+    KeyError,
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose digests hold, whose graphs are harmless and whose program is known."""
+
+    manifest: Manifest
+    trust: str
+    """"verified" when a trusted key signed it, else "unverified"."""
+    digest: bytes
+    """SHA-256 of the file."""
+    size: int
+    """Bytes of the file."""
+    files: Mapping[str, bytes] = field(repr=False)
+    """The members but for manifest and signature."""
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown."""
+        return self.files[CARD].decode()
+
+    @property
+    def graphs(self) -> dict[str, bytes]:
+        """The ONNX graphs by file name."""
+        return {name: data for name, data in self.files.items() if name != CARD}
+
+    def graph(self, name: str) -> bytes:
+        """One ONNX graph. Raises KeyError when there is none of that name."""
+        return self.graphs[name]
+
+    def program(self, session_factory: SessionFactory | None = None) -> Program:
+        """Loads the program; by default with one thread on the CPU.
+
+        Raises:
+            Problem: BUNDLE_INVALID when the runtime refuses a graph.
+        """
+        return load_program(self.manifest, self.graphs, session_factory or open_session)
+
+    def sample(self, n: int, seed: int | None = None, start: int = 0) -> Any:
+        """Units [start, start + n): the rows that a server would send for this seed.
+
+        Args:
+            n: how many units (rows, or patients where the generator models patients).
+            seed: any int64; drawn when None.
+            start: the first unit.
+
+        Returns:
+            A DataFrame; without pandas a dict of `Array` by column. With several
+            tables a dict of these by table.
+
+        Raises:
+            Problem: UNIT_OUT_OF_RANGE.
+        """
+        seed = secrets.randbits(63) if seed is None else seed
+        program = self.program()
+        tables = _collect(program, SampleSpec(seed), start, n)
+        if find_spec("pandas") is None:
+            results: dict[str, Any] = dict(tables)
+        else:
+            results = {t.name: self._frame(t, tables[t.name], seed) for t in program.schema}
+        return results if len(results) > 1 else next(iter(results.values()))
+
+    def _frame(self, table: TableSchema, arrays: Mapping[str, Array], seed: int) -> Any:
+        from kohort.frames import to_frame
+
+        frame = to_frame(table, arrays)
+        digest = self.manifest.content_digest.hex()
+        frame.attrs["kohort"] = {"synthetic": True, "content_digest": digest, "seed": seed}
+        return frame
+
+
+def load(
+    path: str | Path, trusted_keys: Iterable[bytes | str] = (), require_signature: bool = False
+) -> Bundle:
+    """Opens a bundle file for sampling on this machine.
+
+    Args:
+        path: the file.
+        trusted_keys: Ed25519 public keys, raw (32 bytes) or base64.
+        require_signature: refuse what none of them signed, instead of warning.
+
+    Raises:
+        Problem: see `read_bundle`.
+        OSError: the file cannot be read.
+    """
+    bundle = read_bundle(path, trusted_keys, require_signature=require_signature)
+    if bundle.trust != "verified":
+        warnings.warn("no trusted key signed this bundle: trust = unverified", UserWarning, stacklevel=2)
+    return bundle
+
+
+def read_bundle(
+    source: str | Path | bytes,
+    trusted_keys: Iterable[bytes | str] = (),
+    *,
+    require_signature: bool = False,
+    max_bytes: int = MAX_BYTES,
+) -> Bundle:
+    """Reads a bundle and checks all of it.
+
+    Raises:
+        Problem: BUNDLE_INVALID (not a bundle, a digest or signature that does not
+            hold, a graph that does not fit), LIMIT_EXCEEDED, OPERATOR_FORBIDDEN,
+            PROGRAM_UNKNOWN, BUNDLE_UNTRUSTED.
+        OSError: the file cannot be read.
+    """
+    if isinstance(source, bytes):
+        data = source
+    else:
+        _check_size(Path(source).stat().st_size, max_bytes)
+        data = Path(source).read_bytes()
+    _check_size(len(data), max_bytes)
+    files = _members(data)
+    manifest_bytes = files.pop(MANIFEST, None)
+    signature = files.pop(SIGNATURE, None)
+    if manifest_bytes is None or CARD not in files:
+        raise invalid("bundle", "holds no manifest or no card")
+    manifest = Manifest.from_bytes(manifest_bytes)
+    _check_digests(manifest, files)
+    trusted = signature is not None and verify(manifest_bytes, signature, trusted_keys)
+    if require_signature and not trusted:
+        raise Problem("BUNDLE_UNTRUSTED", "no trusted key signed this bundle")
+    check_program(manifest, {name: data for name, data in files.items() if name != CARD})
+    return Bundle(
+        manifest, "verified" if trusted else "unverified", hashlib.sha256(data).digest(), len(data), files
+    )
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise Problem.at("LIMIT_EXCEEDED", "bundle", f"is larger than {max_bytes} bytes")
+
+
+def _members(data: bytes) -> dict[str, bytes]:
+    """Every member by name; stored, so that none is larger than the file itself."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            _check_entries(entries, len(data))
+            return {entry.filename: archive.read(entry) for entry in entries}
+    except _BROKEN_ZIP:
+        raise invalid("bundle", "is no readable zip file") from None
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+    names = [entry.filename for entry in entries]
+    if len(names) > _MAX_MEMBERS or len(set(names)) != len(names):
+        raise invalid("bundle", "has too many members, or one twice")
+    if not all(_NAME.fullmatch(name) for name in names):
+        raise invalid("bundle", "has a member of a name that is not allowed")
+    if any(e.compress_type != zipfile.ZIP_STORED or e.file_size != e.compress_size for e in entries):
+        raise invalid("bundle", "has a compressed member")
+    # Members that overlap would add up to more than the file.
+    if sum(entry.file_size for entry in entries) > size:
+        raise invalid("bundle", "has members larger than itself")
+    if any(e.file_size > _MAX_TEXT for e in entries if not e.filename.startswith("graphs/")):
+        raise invalid("bundle", "has a manifest or card that is too large")
+
+
+def _check_digests(manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    if set(files) != set(manifest.files):
+        raise invalid("manifest.files", "does not name exactly the members of the bundle")
+    for name, data in files.items():
+        entry = manifest.files[name]
+        if entry["size"] != len(data) or entry["sha256"] != hashlib.sha256(data).hexdigest():
+            raise invalid(name, "does not have the digest that the manifest names")
+
+
+def _collect(program: Program, spec: SampleSpec, start: int, count: int) -> dict[str, dict[str, Array]]:
+    parts: dict[str, list[Batch]] = {table.name: [] for table in program.schema}
+    for batch in program.units(spec, start, count):
+        parts[batch.table].append(batch)
+    return {table.name: _join(table, parts[table.name]) for table in program.schema}
+
+
+def _join(table: TableSchema, batches: list[Batch]) -> dict[str, Array]:
+    if not batches:
+        return {column.name: Array.empty(column.storage) for column in table.columns}
+    return {c.name: Array.concat([b.arrays[c.name] for b in batches]) for c in table.columns}

@@ -1,0 +1,130 @@
+"""Noise scheme 1 against its golden vectors and against a second implementation in plain Python."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kohort.noise import block_noise, check_units, substream, words_per_unit
+from kohort.problem import Problem
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "noise_scheme_1.json").read_text())
+MASK = (1 << 64) - 1
+
+
+def philox(counter: list[int], key: list[int]) -> list[int]:
+    """Philox4x64-10, from the paper."""
+    (a, b, c, d), (k0, k1) = counter, key
+    for _ in range(10):
+        left, right = 0xD2E7470EE14C6C93 * a, 0xCA5A826395121157 * c
+        a, b, c, d = right >> 64 ^ b ^ k0, right & MASK, left >> 64 ^ d ^ k1, left & MASK
+        k0, k1 = k0 + 0x9E3779B97F4A7C15 & MASK, k1 + 0xBB67AE8584CAA73B & MASK
+    return [a, b, c, d]
+
+
+def words(seed: int, stream: int, counter: tuple[int, int, int], first: int, count: int) -> list[int]:
+    """Words [first, first + count) of a counter range; numpy counts up before it draws."""
+    blocks = range(first // 4, (first + count + 3) // 4)
+    drawn = [w for i in blocks for w in philox([i + 1, *counter], [seed & MASK, stream])]
+    return drawn[first % 4 :][:count]
+
+
+def unit_noise(drawn: list[int], uniforms: int, normals: int) -> tuple[list[float], list[float]]:
+    """One unit's noise in double precision, as the module's words describe it."""
+    k = [half for word in drawn for half in (word >> 41, word >> 9 & 0x7FFFFF)]
+    flat = [(x + 0.5) * 2.0**-23 for x in k[:uniforms]]
+    out: list[float] = []
+    for a, b in zip(k[uniforms::2], k[uniforms + 1 :: 2], strict=False):
+        radius = math.sqrt(-2 * math.log((a + 0.5) * 2.0**-23)) * (-1 if b >> 22 else 1)
+        x = ((b & 0x3FFFFF) + 0.5) * 2.0**-22 - 0.5
+        out += [radius * math.cos(math.pi * x), radius * math.sin(math.pi * x)]
+    return flat, out[:normals]
+
+
+def bits(values: np.ndarray) -> list:
+    return np.vectorize(lambda x: f"{x:08x}", otypes=[object])(values.view(np.uint32)).tolist()
+
+
+@pytest.mark.parametrize("case", GOLDEN["blocks"], ids=lambda c: f"{c['seed']}-{c['block']}")
+def test_blocks_equal_the_golden_vectors_bit_for_bit(case):
+    shape = case["block_size"], case["uniforms"], case["normals"]
+    uniform, normal = block_noise(int(case["seed"]), case["stream"], int(case["block"]), *shape)
+    assert (uniform.shape, normal.shape) == ((shape[0], shape[1]), (shape[0], shape[2]))
+    assert uniform.dtype == normal.dtype == np.float32
+    rows = slice(case["first_row"], None)
+    assert [list(row) for row in bits(uniform[rows])] == case["uniform_bits"]
+    assert [list(row) for row in bits(normal[rows])] == case["normal_bits"]
+    np.testing.assert_allclose(normal[rows], np.reshape(case["normal_values"], normal[rows].shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("case", GOLDEN["substreams"], ids=lambda c: c["seed"])
+def test_substreams_equal_the_golden_vectors(case):
+    stream = substream(int(case["seed"]), int(case["unit"]), case["attempt"], case["stream"])
+    assert bits(stream.uniforms(3)) == case["uniform_bits"]
+    assert bits(stream.normals(3)) == case["normal_bits"]
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(-(2**63), 2**63 - 1),
+    stream=st.integers(0, 9),
+    block=st.integers(0, 2**53 // 5),
+    uniforms=st.integers(0, 6),
+    normals=st.integers(0, 7),
+    unit=st.integers(0, 4),
+)
+def test_any_unit_equals_the_second_implementation(seed, stream, block, uniforms, normals, unit):
+    uniform, normal = block_noise(seed, stream, block, 5, uniforms, normals)
+    width = words_per_unit(uniforms, normals)
+    drawn = words(seed, stream, (block, 0, 0), unit * width, width)
+    flat, bell = unit_noise(drawn, uniforms, normals)
+    assert uniform[unit].tolist() == flat
+    np.testing.assert_allclose(normal[unit], bell, rtol=0, atol=1e-6)
+
+
+def test_substreams_are_the_second_implementation_apart_from_blocks():
+    drawn = words(8, 0, (3, 2, 1), 0, 2)
+    assert substream(8, 3, 2).uniforms(4).tolist() == unit_noise(drawn, 4, 0)[0]
+    seen = {tuple(substream(8, unit, attempt).uniforms(4)) for unit in range(5) for attempt in range(5)}
+    seen |= {tuple(row) for block in range(5) for row in block_noise(8, 0, block, 5, 4, 0)[0]}
+    assert len(seen) == 50
+
+
+def test_noise_is_inside_its_range_and_has_its_moments():
+    uniform, normal = (
+        np.concatenate(parts)
+        for parts in zip(*(block_noise(3, 0, block, 1024, 16, 64) for block in range(8)), strict=True)
+    )
+    assert uniform.min() > 0
+    assert uniform.max() < 1
+    flat = normal.astype(np.float64)
+    count = flat.size
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs((flat**power).mean() - moment) < 5 * math.sqrt(variance / count)
+    assert abs(uniform.mean() - 0.5) < 5 * math.sqrt(1 / 12 / uniform.size)
+    pairs = np.corrcoef(flat, rowvar=False) - np.eye(64)
+    assert np.abs(pairs).max() < 6 / math.sqrt(len(flat))
+
+
+def test_the_noise_of_a_unit_does_not_depend_on_the_chunks(monkeypatch):
+    wanted = block_noise(3, 0, 2, 100, 3, 7)
+    monkeypatch.setattr("kohort.noise._CHUNK", 5)
+    for left, right in zip(wanted, block_noise(3, 0, 2, 100, 3, 7), strict=True):
+        assert left.tobytes() == right.tobytes()
+
+
+@pytest.mark.parametrize(("start", "count"), [(-1, 1), (0, -1), (1 << 53, 1), ((1 << 53) - 1, 2)])
+def test_units_outside_the_range_are_refused(start, count):
+    with pytest.raises(Problem) as caught:
+        check_units(start, count)
+    assert caught.value.reason == "UNIT_OUT_OF_RANGE"
+
+
+def test_the_last_unit_is_inside():
+    check_units((1 << 53) - 1, 1)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from importlib import metadata
+
+import pytest
+
+from kohort import sessions
+from kohort.problem import Problem
+from kohort.sessions import check_installation, choose_providers, cpu_class, open_session, runtime_fingerprint
+from tests.runtime import parts
+
+
+def test_a_session_is_quiet_and_single_threaded(capfd):
+    session = open_session(parts.graph_bytes())
+    options = session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert session.get_providers() == ["CPUExecutionProvider"]
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+@pytest.mark.parametrize("graph", [b"", b"nonsense", parts.graph_bytes(score="NoSuchOperator")])
+def test_a_graph_that_the_runtime_refuses_is_a_problem(graph, capfd):
+    with pytest.raises(Problem) as caught:
+        open_session(graph)
+    assert caught.value.reason == "BUNDLE_INVALID"
+    assert "NoSuchOperator" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("installed", "fine"),
+    [
+        ({"onnxruntime"}, True),
+        ({"onnxruntime-gpu"}, True),
+        (set(), True),
+        ({"onnxruntime", "onnxruntime-gpu"}, False),
+    ],
+)
+def test_two_builds_of_the_runtime_are_refused(monkeypatch, installed, fine):
+    def distribution(name: str) -> object:
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return object()
+
+    monkeypatch.setattr(sessions.metadata, "distribution", distribution)
+    if fine:
+        check_installation()
+    else:
+        with pytest.raises(RuntimeError, match="both installed"):
+            check_installation()
+
+
+def test_providers_are_chosen_by_device(monkeypatch):
+    import onnxruntime
+
+    class Device:
+        def __init__(self, name: str) -> None:
+            self.ep_name = name
+
+    assert choose_providers() == choose_providers("cpu:1") == ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: [Device("CPUExecutionProvider")])
+    with pytest.raises(RuntimeError, match="CUDA"):
+        choose_providers("cuda:0")
+    monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: [Device("CUDAExecutionProvider")])
+    assert choose_providers("cuda:0") == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def test_fingerprints_name_what_decides_the_bytes(monkeypatch):
+    session = open_session(parts.graph_bytes())
+    first = runtime_fingerprint(bytes(32), session)
+    assert first == runtime_fingerprint(bytes(32), session)
+    assert first.endswith(cpu_class())
+    others = {runtime_fingerprint(bytes([1]) * 32, session), runtime_fingerprint(bytes(32), session, "int8")}
+    monkeypatch.setattr(sessions, "cpu_class", lambda: "another")
+    others.add(runtime_fingerprint(bytes(32), session))
+    monkeypatch.undo()
+    monkeypatch.setattr(sessions, "_runtime_version", lambda: "0.0")
+    others.add(runtime_fingerprint(bytes(32), session))
+    assert len(others | {first}) == 5
