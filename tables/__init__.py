@@ -1,0 +1,1 @@
+"""What a table is: reading, inference, identifiers, canonical store, patient-wise split, statistics."""

@@ -1,0 +1,171 @@
+"""What inference needs to know of one column, each fact read when asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from kohort.columns import Array
+from kohort.schema import Storage
+from tables.patterns import Patterns
+from tables.statistics import distinct_cells, patient_count, patients_per_code
+
+Integers: TypeAlias = npt.NDArray[np.int64]
+
+MAX_SCALE = 9
+_EXACT = 2.0**53
+
+
+class Facts:
+    """Facts of a column of `rows` cells whose rows belong to `subjects` [rows]."""
+
+    def __init__(self, array: Array, subjects: Integers, min_patients: int) -> None:
+        self.array = array
+        self.rows = len(array)
+        self._subjects = subjects
+        self._min_patients = min_patients
+
+    @cached_property
+    def present(self) -> int:
+        """Cells that are not null."""
+        return int(self.array.is_valid().sum())
+
+    @cached_property
+    def _coded(self) -> tuple[int, Integers, Integers]:
+        values, codes = distinct_cells(self.array)
+        return len(values), codes[self.array.is_valid()], self._subjects[self.array.is_valid()]
+
+    @cached_property
+    def counts(self) -> Integers:
+        """Cells per distinct value, [d]; for strings in the order of the dictionary."""
+        size, codes, _ = self._coded
+        return np.bincount(codes, minlength=size).astype(np.int64)
+
+    @cached_property
+    def distinct(self) -> int:
+        """Distinct values among the cells that are not null."""
+        return int((self.counts > 0).sum())
+
+    @property
+    def unique(self) -> bool:
+        """Whether no value occurs twice and none is null."""
+        return self.rows > 0 and self.present == self.rows == self.distinct
+
+    @cached_property
+    def _patients(self) -> Integers:
+        size, codes, subjects = self._coded
+        return patients_per_code(codes, subjects, size)
+
+    @cached_property
+    def shared(self) -> float:
+        """Share of cells whose value is held by at least `min_patients` patients."""
+        return float(self.counts[self._patients >= self._min_patients].sum() / max(1, self.present))
+
+    @cached_property
+    def sparse(self) -> bool:
+        """Whether so few patients have a value that hardly `min_patients` would be left to train on."""
+        few = 2 * self._min_patients
+        if self.present == self.rows:
+            return False
+        patients = patient_count(self._coded[2])
+        return patients < few and patients < patient_count(self._subjects)
+
+    @cached_property
+    def cells(self) -> npt.NDArray[Any]:
+        """The distinct numbers."""
+        return np.unique(self.array.values[self.array.is_valid()])
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether the cells are numbers without a fraction that int64 holds exactly."""
+        if self.array.storage is Storage.INT64:
+            return True
+        if self.array.storage is not Storage.DOUBLE:
+            return False
+        return bool((self.cells == np.trunc(self.cells)).all() and (np.abs(self.cells) < _EXACT).all())
+
+    @cached_property
+    def scale(self) -> int | None:
+        """The fewest digits after the point that write every double exactly, up to `MAX_SCALE`."""
+        return smallest_scale(self.cells.astype(np.float64))
+
+    @cached_property
+    def consecutive(self) -> bool:
+        """Whether the numbers count the rows."""
+        if not (self.unique and self.whole and self.rows >= 20):
+            return False
+        return bool(self.cells[-1] - self.cells[0] == self.rows - 1)
+
+    @cached_property
+    def long(self) -> bool:
+        """Whether every number has six digits or more, as codes of terminologies have."""
+        return self.present > 0 and bool(self.cells[0] >= 100_000)
+
+    @cached_property
+    def temporal(self) -> Storage | None:
+        """DATE or DATETIME where every text is an ISO 8601 day or local time."""
+        patterns = Patterns(pa.array(self.texts, pa.string()))
+        if not len(patterns):
+            return None
+        if patterns.date.all():
+            return Storage.DATE
+        if (patterns.date | patterns.local).all() or patterns.zoned.all():
+            return Storage.DATETIME
+        return None
+
+    @cached_property
+    def zoned(self) -> bool:
+        """Whether the cells are texts of times with an offset from UTC."""
+        if self.array.storage is not Storage.STRING or not self.present:
+            return False
+        return bool(Patterns(pa.array(self.texts, pa.string())).zoned.all())
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """STRING: the dictionary."""
+        assert self.array.dictionary is not None
+        return self.array.dictionary
+
+    @cached_property
+    def words_per_cell(self) -> float:
+        """STRING: the mean count of words."""
+        words = np.array([len(text.split()) for text in self.texts], dtype=np.float64)
+        return float(words @ self.counts / max(1, self.present))
+
+    @cached_property
+    def keyed(self) -> bool:
+        """STRING: whether nearly all texts have the shape of a UUID or a long hexadecimal key."""
+        patterns = Patterns(pa.array(self.texts, pa.string()))
+        shape = patterns.match(
+            r"^(?i)([0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})$"
+        )
+        return bool(self.counts[shape].sum() >= 0.95 * max(1, self.present))
+
+
+def smallest_scale(numbers: npt.NDArray[np.float64]) -> int | None:
+    """The fewest decimal digits (0 to `MAX_SCALE`) that write all numbers [n] exactly, or None.
+
+    Numbers that came from binary32 need only be exact in binary32: 0.1 there is
+    not 0.1 in binary64, but 0.1 is what was meant.
+    """
+    for scale in range(MAX_SCALE + 1):
+        if numbers.size and np.abs(numbers).max() * 10.0**scale >= _EXACT:
+            return None
+        if on_grid(numbers, scale).all():
+            return scale
+    return None
+
+
+def on_grid(numbers: npt.NDArray[np.float64], scale: int) -> npt.NDArray[np.bool_]:
+    """Which numbers [n] have no more than `scale` decimal digits."""
+    rounded = np.rint(numbers * 10.0**scale) / 10.0**scale
+    with np.errstate(over="ignore"):
+        single, short = numbers.astype(np.float32), rounded.astype(np.float32)
+    from_single: npt.NDArray[np.bool_] = (single.astype(np.float64) == numbers) & (short == single)
+    # All or none: a double that happens to fit binary32 proves nothing.
+    exact: npt.NDArray[np.bool_] = from_single if from_single.all() else rounded == numbers
+    return exact
