@@ -1,0 +1,96 @@
+"""From a trained generator to the file of a bundle: the one call of a training job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporters.bundle import Written, write_bundle
+from exporters.card import card_text
+from exporters.export import Exported, export
+from exporters.parity import check_parity
+from kohort.manifest import Manifest
+from kohort.noise import MAX_BLOCK, SCHEME
+from kohort.problem import Problem
+from kohort.schema import Finding, Schema
+from trainers.base import Generator, TrainerInfo
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+GRAPH = "graphs/main.onnx"
+
+
+def export_bundle(
+    generator: Generator,
+    schema: Schema,
+    info: TrainerInfo,
+    parameters: Mapping[str, Any],
+    seed: int,
+    privacy: Mapping[str, Any],
+    findings: Sequence[Finding],
+    lineage: Mapping[str, Any],
+    path: str | Path,
+    signing_key: Ed25519PrivateKey | None = None,
+    phase: Callable[[str], None] = lambda _: None,
+) -> Written:
+    """Exports a generator, proves the graph equal to it, and writes the bundle.
+
+    Args:
+        generator: what training gave.
+        schema: the whole effective schema, of one table.
+        info: of the trainer.
+        parameters: all of them, defaults filled in.
+        seed: of the training.
+        privacy: `differentially_private`, `epsilon`, `delta`, `min_patients_per_value`, `statement`.
+        findings: what a person should know.
+        lineage: where it comes from; not part of the content digest.
+        path: where to write.
+        signing_key: signs the manifest; None leaves the bundle unsigned.
+        phase: told "exporting", "verifying" and "publishing" as they begin.
+
+    Raises:
+        Problem: PARITY_FAILED; MULTI_TABLE_UNSUPPORTED; what `write_bundle` raises.
+        ValueError: the generator breaks its contract.
+        OSError: the file cannot be written.
+    """
+    if len(schema.tables) != 1:
+        raise Problem("MULTI_TABLE_UNSUPPORTED", "a bundle of this program emits exactly one table")
+    phase("exporting")
+    exported = export(generator, schema.tables[0])
+    phase("verifying")
+    check_parity(generator, exported)
+    phase("publishing")
+    manifest = Manifest(
+        schema=schema,
+        trainer=info.name,
+        parameters=parameters,
+        seed=seed,
+        program=_program(exported),
+        dictionaries={
+            exported.table: {name: list(strings) for name, strings in exported.dictionaries.items()}
+        },
+        privacy=privacy,
+        findings=tuple(findings),
+        lineage=lineage,
+    )
+    return write_bundle(path, manifest, {GRAPH: exported.graph}, card_text(manifest), signing_key)
+
+
+def _program(exported: Exported) -> dict[str, Any]:
+    """See `kohort.single_pass`."""
+    return {
+        "name": "single_pass",
+        "version": 1,
+        "unit": "row",
+        "table": exported.table,
+        "graph": GRAPH,
+        "noise": {
+            "scheme": SCHEME,
+            "stream": 0,
+            "block": MAX_BLOCK,
+            "uniforms": exported.noise.uniforms,
+            "normals": exported.noise.normals,
+        },
+    }

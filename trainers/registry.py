@@ -1,0 +1,97 @@
+"""The trainers of this installation by name.
+
+Listing them imports no deep-learning framework: a trainer's module imports its
+heavy libraries where it fits. A trainer whose libraries are not installed is
+absent.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from kohort.problem import Problem
+from trainers.base import Trainer
+
+ENVIRONMENT = "KOHORT_TRAINERS"
+"""More trainers, as ``name=module:Class,name=module:Class``; child processes inherit it."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Where a trainer is (`module:Class`) and which packages it cannot do without."""
+
+    target: str
+    needs: tuple[str, ...] = ()
+
+    def installed(self) -> bool:
+        """Whether every needed package can be found; none is imported."""
+        return all(_found(package) for package in self.needs)
+
+    def load(self) -> type[Trainer]:
+        """The class. Raises ValueError when there is none of that name."""
+        module, _, name = self.target.partition(":")
+        found = getattr(importlib.import_module(module), name, None)
+        if not isinstance(found, type) or not hasattr(found, "info") or not hasattr(found, "fit"):
+            raise ValueError(f"{self.target} is no trainer")
+        return found
+
+
+_SPECS: dict[str, Spec] = {
+    "copula": Spec("trainers.copula:CopulaTrainer", needs=("scipy",)),
+    "ctgan": Spec("trainers.ctgan:CtganTrainer", needs=("ctgan", "sklearn", "torch")),
+}
+
+
+def register(name: str, target: str, needs: tuple[str, ...] = ()) -> None:
+    """Adds a trainer to this process; `target` is ``module:Class``."""
+    _SPECS[name] = Spec(target, needs)
+
+
+def trainers() -> dict[str, type[Trainer]]:
+    """Every installed trainer by name.
+
+    Raises ValueError when `KOHORT_TRAINERS` or a registration is malformed, or
+    a trainer calls itself otherwise.
+    """
+    found = {}
+    for name, spec in {**_SPECS, **_from_environment()}.items():
+        if spec.installed():
+            found[name] = spec.load()
+            if found[name].info.name != name:
+                raise ValueError(f"{spec.target} is not called {name}")
+    return found
+
+
+def trainer(name: str) -> Trainer:
+    """The trainer of that name. Raises Problem UNKNOWN_TRAINER."""
+    known = trainers()
+    if name not in known:
+        raise Problem.at(
+            "UNKNOWN_TRAINER", "trainer", f"must be one of {', '.join(known) or '(none installed)'}"
+        )
+    return known[name]()
+
+
+def default_trainer() -> str:
+    """The trainer of a request that names none; empty where none is installed."""
+    return next(iter(trainers()), "")
+
+
+def _from_environment() -> dict[str, Spec]:
+    specs = {}
+    for entry in filter(None, os.environ.get(ENVIRONMENT, "").split(",")):
+        name, equals, target = entry.strip().partition("=")
+        if not name or not equals or ":" not in target:
+            raise ValueError(f"{ENVIRONMENT} must read name=module:Class,...")
+        specs[name] = Spec(target)
+    return specs
+
+
+def _found(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ImportError:
+        return False

@@ -1,0 +1,54 @@
+"""What every trainer of single rows begins with: one table, its encoding, its features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tables.statistics import StatisticsSource
+from trainers.base import FitRequest, Hooks
+from trainers.encoding import Encoding
+from trainers.features import Feature
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedRows:
+    """The training rows as features of an encoding."""
+
+    encoding: Encoding
+    features: list[npt.NDArray[Any]]
+    """Per feature of the encoding int64 or float64 [n]."""
+    known: list[npt.NDArray[np.bool_] | None]
+    """Per feature where its cell is not null, [n]; None: everywhere, or null is a class of its own."""
+    subjects: npt.NDArray[np.int64]
+    """Per row the number of its patient, [n]."""
+
+    @property
+    def layout(self) -> tuple[Feature, ...]:
+        """What the features are."""
+        return self.encoding.features
+
+
+def encode_rows(request: FitRequest, hooks: Hooks, rng: np.random.Generator) -> EncodedRows:
+    """Fits the encoding of the only table and encodes its training rows; warns of what the encoding changes.
+
+    Raises:
+        Problem: MULTI_TABLE_UNSUPPORTED, and what `Encoding.fit` raises.
+    """
+    table = request.train.single()
+    subjects = table.subjects()
+    hooks.phase("encoding")
+    encoding = Encoding.fit(table, StatisticsSource(), request.min_patients)
+    for finding in encoding.findings:
+        hooks.warn(finding)
+    hooks.check()
+    features = encoding.encode(table, rng)
+    hooks.check()
+    known: list[npt.NDArray[np.bool_] | None] = []
+    for i, feature in enumerate(encoding.features):
+        paired = i > 0 and encoding.features[i - 1].role == "present" and feature.role == "value"
+        known.append(features[i - 1] == 1 if paired else None)
+    return EncodedRows(encoding, features, known, subjects)
