@@ -1,0 +1,314 @@
+"""The adversarial game of a conditional tabular GAN, from the papers.
+
+Xu et al. 2019 (arXiv 1907.00503): tanh and Gumbel-softmax outputs, conditions,
+training-by-sampling. Gulrajani et al. 2017 (arXiv 1704.00028): Wasserstein
+critic with gradient penalty. Lin et al. 2018 (arXiv 1712.04086): the critic
+judges packs of rows. The networks come from outside.
+
+Step s of a seed draws from random streams of its own, so a fit that goes on
+from a checkpoint takes the very steps it would have taken: a checkpoint holds
+weights and optimisers, and no state of a random number generator.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kohort.problem import Problem
+from trainers.base import Floats, Hooks, Progress, Stopped
+from trainers.checkpoint import Checkpoint
+from trainers.conditions import RowSampler
+from trainers.heads import Layout
+
+TEMPERATURE = 0.2
+"""Of the Gumbel-softmax."""
+
+PENALTY = 10.0
+"""Weight of the gradient penalty."""
+
+_CALIBRATION = (16, 512)
+"""Batches, and rows in each, that the finished generator is calibrated on."""
+
+_FARTHEST = 4.0
+"""How far calibration may move an output: what the generator never gives is not forced out of it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the game is played; named as users of ctgan know them."""
+
+    epochs: int
+    batch_size: int
+    embedding_dim: int
+    discriminator_steps: int
+    pac: int
+    generator_lr: float
+    generator_decay: float
+    discriminator_lr: float
+    discriminator_decay: float
+
+    @property
+    def rows_per_step(self) -> int:
+        """`batch_size` as whole packs of rows; at least one pack, and two rows for batch statistics."""
+        packs = max(1, self.batch_size // self.pac)
+        return max(packs, 2 if self.pac == 1 else 1) * self.pac
+
+
+class Game:
+    """A generator against a discriminator over one encoded table.
+
+    Args:
+        networks: generator ([rows, embedding + conditions] → [rows, width]) and
+            discriminator ([rows, width + conditions] → [rows / pac, 1]).
+        alphas: the table's tanh outputs, [n, tanhs].
+        ones: per head the output that is 1, [n, heads].
+    """
+
+    def __init__(
+        self,
+        networks: tuple[nn.Module, nn.Module],
+        layout: Layout,
+        sampler: RowSampler,
+        alphas: Floats,
+        ones: npt.NDArray[np.int32],
+        settings: Settings,
+        device: torch.device,
+    ) -> None:
+        self.generator, self.discriminator = (network.to(device) for network in networks)
+        self._layout, self._sampler, self._settings, self._device = layout, sampler, settings, device
+        self._alphas, self._ones = self._moved(alphas), self._moved(ones)
+        self._outputs = self._moved(sampler.conditions.outputs)
+        fused = device.type in ("cpu", "cuda")
+        self._g_optimiser = torch.optim.Adam(
+            self.generator.parameters(),
+            lr=settings.generator_lr,
+            betas=(0.5, 0.9),
+            weight_decay=settings.generator_decay,
+            fused=fused,
+        )
+        self._d_optimiser = torch.optim.Adam(
+            self.discriminator.parameters(),
+            lr=settings.discriminator_lr,
+            betas=(0.5, 0.9),
+            weight_decay=settings.discriminator_decay,
+            fused=fused,
+        )
+
+    def play(self, seed: int, hooks: Hooks, checkpoint: Checkpoint) -> None:
+        """All epochs, or what a checkpoint leaves of them.
+
+        Raises:
+            Stopped: within one step of being asked; the state is saved first.
+            Problem: TRAINING_DIVERGED when losses leave the finite numbers.
+        """
+        size, epochs = self._settings.rows_per_step, self._settings.epochs
+        steps = -(-self._alphas.shape[0] // size)
+        first, began = self._restore(checkpoint.load()), time.perf_counter()
+        for step in range(first, epochs * steps):
+            self._stop_if_asked(hooks, checkpoint, step)
+            rng = _streams(seed, step)
+
+            for _ in range(self._settings.discriminator_steps):
+                asked, rows = self._draw(size, rng)
+                with torch.no_grad():
+                    fake = self._generate(asked)[1]
+                d_loss = self._critic_loss(self._real(rows), fake, self._one_hot(asked))
+                self._d_optimiser.zero_grad(set_to_none=True)
+                d_loss.backward()  # type: ignore[no-untyped-call]
+                self._d_optimiser.step()
+
+            asked, _ = self._draw(size, rng)
+            self.discriminator.requires_grad_(False)
+            logits, fake = self._generate(asked)
+            judged = self.discriminator(torch.cat([fake, self._one_hot(asked)], dim=1))
+            g_loss = self._condition_loss(logits, asked) - judged.mean()
+            self._g_optimiser.zero_grad(set_to_none=True)
+            g_loss.backward()
+            self._g_optimiser.step()
+            self.discriminator.requires_grad_(True)
+
+            if (step + 1) % steps == 0:
+                losses = {"generator": float(g_loss.detach()), "discriminator": float(d_loss.detach())}
+                epoch = (step + 1) // steps
+                if not np.isfinite([*losses.values()]).all():
+                    raise Problem(
+                        "TRAINING_DIVERGED",
+                        f"losses left the finite numbers by epoch {epoch}; lower the learning rates",
+                    )
+                speed = (step + 1 - first) * size / (time.perf_counter() - began)
+                hooks.progress(Progress(epoch, epochs, losses, speed))
+            if checkpoint.due and np.isfinite(float(g_loss.detach())):
+                checkpoint.save(self._state(step + 1))
+
+    def calibrate(self, seed: int) -> None:
+        """Fits the finished generator to how it will be sampled, and freezes it.
+
+        Batch statistics: training leaves the last few batches' moving average,
+        of conditions asked as training asks; sampling asks by plain frequency,
+        and one row must not depend on its batch. Frequencies: then the last
+        layer's biases are moved until every class (and mode) is given as often
+        as the table holds it and every number lies in its modes where the
+        table's do on average, which an adversary enforces but loosely.
+        """
+        rng = _streams(seed, -1)
+        norms = [module for module in self.generator.modules() if isinstance(module, nn.BatchNorm1d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over all batches
+        batches, size = _CALIBRATION
+        self.generator.train()
+        with torch.no_grad():
+            for _ in range(batches):
+                self.generator(self._sampling_inputs(size, rng))
+            self.generator.eval().requires_grad_(False)
+            logits = self.generator(self._sampling_inputs(batches * size, rng))
+            last = [module for module in self.generator.modules() if isinstance(module, nn.Linear)][-1]
+            last.bias.add_(torch.cat([self._tanh_shift(logits), self._class_shift(logits)]))
+
+    def _draw(self, size: int, rng: np.random.Generator) -> tuple[Tensor | None, Tensor]:
+        """Conditions [size], None without discrete columns, and rows that meet them [size]."""
+        asked, rows = self._sampler.draw(size, rng)
+        return self._moved(asked) if asked.size else None, self._moved(rows)
+
+    def _real(self, rows: Tensor) -> Tensor:
+        """Rows of the table as the generator would give them, [rows, width]."""
+        alphas = self._alphas[rows]
+        batch = torch.zeros(rows.shape[0], self._layout.width, device=self._device)
+        batch[:, : alphas.shape[1]] = alphas
+        return batch.scatter_(1, self._ones[rows].long(), 1.0)
+
+    def _one_hot(self, asked: Tensor | None) -> Tensor:
+        """The conditional vector, [rows, conditions]; no columns where nothing is asked."""
+        width = self._sampler.conditions.width
+        if asked is None:
+            return torch.zeros(self._settings.rows_per_step, 0, device=self._device)
+        return torch.zeros(asked.shape[0], width, device=self._device).scatter_(1, asked[:, None], 1.0)
+
+    def _inputs(self, asked: Tensor | None, size: int) -> Tensor:
+        noise = torch.randn(size, self._settings.embedding_dim, device=self._device)
+        return noise if asked is None else torch.cat([noise, self._one_hot(asked)], dim=1)
+
+    def _sampling_inputs(self, size: int, rng: np.random.Generator) -> Tensor:
+        asked = self._sampler.conditions.ask(rng.random(size))
+        return self._inputs(self._moved(asked) if self._outputs.numel() else None, size)
+
+    def _class_shift(self, logits: Tensor) -> Tensor:
+        """What to add to the softmaxes so that mean probabilities equal the table's, [width - tanhs]."""
+        tanhs, rows = self._layout.tanhs, self._ones.shape[0]
+        counts = torch.bincount(self._ones.flatten().long(), minlength=self._layout.width)[tanhs:]
+        wanted = (counts.float() / rows).clamp_min(0.5 / rows).log()
+        shift = torch.zeros_like(wanted)
+        for _ in range(20):
+            blocks = self._blocks(logits[:, tanhs:] + shift)
+            given = torch.cat([functional.softmax(block, dim=2).mean(dim=0).flatten() for block in blocks])
+            shift = (shift + wanted - given.clamp_min(1e-9).log()).clamp(-_FARTHEST, _FARTHEST)
+        return shift
+
+    def _tanh_shift(self, logits: Tensor) -> Tensor:
+        """What to add to the tanhs so that their means equal the table's, [tanhs]; by bisection."""
+        wanted, outputs = self._alphas.mean(dim=0), logits[:, : self._layout.tanhs]
+        low, high = torch.full_like(wanted, -_FARTHEST), torch.full_like(wanted, _FARTHEST)
+        for _ in range(20):
+            middle = (low + high) / 2
+            above = torch.tanh(outputs + middle).mean(dim=0) > wanted
+            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        return (low + high) / 2
+
+    def _generate(self, asked: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Outputs of the generator as they are and activated, both [rows, width]."""
+        inputs = self._inputs(asked, self._settings.rows_per_step)
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
+            logits = self.generator(inputs)
+        logits = logits.float()
+        tanhs = self._layout.tanhs
+        gumbel = -torch.empty_like(logits[:, tanhs:]).exponential_().clamp_min(1e-20).log()
+        warm = (logits[:, tanhs:] + gumbel) / TEMPERATURE
+        softmaxes = [functional.softmax(block, dim=2).flatten(1) for block in self._blocks(warm)]
+        return logits, torch.cat([torch.tanh(logits[:, :tanhs]), *softmaxes], dim=1)
+
+    def _blocks(self, outputs: Tensor) -> Iterator[Tensor]:
+        """Softmaxes of equal size together: [rows, width - tanhs] → [rows, count, size] each."""
+        for group in self._layout.groups:
+            start = group.start - self._layout.tanhs
+            block = outputs[:, start : start + group.count * group.size]
+            yield block.reshape(-1, group.count, group.size)
+
+    def _condition_loss(self, logits: Tensor, asked: Tensor | None) -> Tensor:
+        """Cross-entropy between the class asked for and the one given; 0 where nothing is asked."""
+        if asked is None:
+            return logits.new_zeros(())
+        blocks = self._blocks(logits[:, self._layout.tanhs :])
+        logs = torch.cat([functional.log_softmax(block, dim=2).flatten(1) for block in blocks], dim=1)
+        wanted = self._outputs[asked] - self._layout.tanhs
+        loss: Tensor = -logs.gather(1, wanted[:, None]).mean()
+        return loss
+
+    def _critic_loss(self, real: Tensor, fake: Tensor, condition: Tensor) -> Tensor:
+        """Wasserstein distance, negated, plus the gradient penalty of whole packs."""
+        real, fake = (torch.cat([rows, condition], dim=1) for rows in (real, fake))
+        on_fake, on_real = self.discriminator(torch.cat([fake, real])).chunk(2)
+        pac = self._settings.pac
+        share = torch.rand(real.shape[0] // pac, 1, device=self._device).repeat_interleave(pac, dim=0)
+        between = torch.lerp(fake, real, share).requires_grad_(True)
+        (slope,) = torch.autograd.grad(self.discriminator(between).sum(), between, create_graph=True)
+        norm = slope.reshape(real.shape[0] // pac, -1).norm(dim=1)
+        loss: Tensor = on_fake.mean() - on_real.mean() + PENALTY * (norm - 1.0).square().mean()
+        return loss
+
+    def _stop_if_asked(self, hooks: Hooks, checkpoint: Checkpoint, step: int) -> None:
+        try:
+            hooks.check()
+        except Stopped:
+            checkpoint.save(self._state(step))
+            raise
+
+    def _moved(self, array: npt.NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array)
+        if self._device.type != "cuda":
+            return tensor.to(self._device)
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+    def _state(self, step: int) -> dict[str, npt.NDArray[Any]]:
+        """Everything that step `step` depends on, as arrays by dotted names."""
+        state = {"step": np.array(step)}
+        for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
+            for key, value in network.state_dict().items():
+                state[f"{name}.{key}"] = value.cpu().numpy()
+        for name, optimiser in (("g_optimiser", self._g_optimiser), ("d_optimiser", self._d_optimiser)):
+            for index, slots in optimiser.state_dict()["state"].items():
+                for key, value in slots.items():
+                    state[f"{name}.{index}.{key}"] = value.cpu().numpy()
+        return state
+
+    def _restore(self, state: dict[str, npt.NDArray[Any]] | None) -> int:
+        """Takes up a saved state; the step to go on with."""
+        if state is None:
+            return 0
+        for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
+            weights = {key: torch.from_numpy(state[f"{name}.{key}"]) for key in network.state_dict()}
+            network.load_state_dict(weights)
+        for name, optimiser in (("g_optimiser", self._g_optimiser), ("d_optimiser", self._d_optimiser)):
+            slots: dict[int, dict[str, Tensor]] = {}
+            for key, value in state.items():
+                if key.startswith(f"{name}."):
+                    _, index, slot = key.split(".")
+                    slots.setdefault(int(index), {})[slot] = torch.from_numpy(value)
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        return int(state["step"])
+
+
+def _streams(seed: int, step: int) -> np.random.Generator:
+    """The random streams of one step: numpy's is returned, torch's is set."""
+    entropy = np.random.SeedSequence([seed & (2**64 - 1), step + 1])
+    torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    return np.random.default_rng(entropy)

@@ -1,0 +1,287 @@
+"""CTGAN: the networks of the installed `ctgan` package under our own training.
+
+What is written here and in `modes`, `heads`, `conditions` and `adversarial` is
+written from the papers (Xu et al., 2019, arXiv 1907.00503, and those they
+build on). Of the package, whose licence is BUSL-1.1, two network classes are
+imported and nothing is copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from kohort.schema import Kind
+from trainers.base import (
+    Doubles,
+    FitRequest,
+    Floats,
+    Generator,
+    Hooks,
+    Indices,
+    Noise,
+    Ops,
+    Parameter,
+    ParameterType,
+    TrainerInfo,
+)
+from trainers.checkpoint import Checkpoint
+from trainers.conditions import Conditions, RowSampler
+from trainers.encoding import Encoding
+from trainers.heads import Classes, Head, Layout, class_limit
+from trainers.modes import Modes
+from trainers.rows import EncodedRows, encode_rows
+from trainers.search import DOUBLE, cast, flatten, gather, write_locate
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_CHUNK = 4_096
+
+_LAYERS = "Widths of the {}'s hidden layers, such as [256, 256]."
+
+_PARAMETERS = (
+    Parameter("epochs", ParameterType.INTEGER, 300, "How often training goes through the table.", 1, 10_000),
+    Parameter(
+        "batch_size",
+        ParameterType.INTEGER,
+        500,
+        "Rows per step, in whole packs. Rows are drawn with repetition, so it may exceed the table.",
+        1,
+        1_024,
+    ),
+    Parameter("embedding_dim", ParameterType.INTEGER, 128, "Normals that a row is generated from.", 1, 1_000),
+    Parameter("generator_dim", ParameterType.INTEGER_LIST, (256, 256), _LAYERS.format("generator"), 1, 4_096),
+    Parameter(
+        "discriminator_dim", ParameterType.INTEGER_LIST, (256, 256), _LAYERS.format("discriminator"), 1, 4_096
+    ),
+    Parameter("generator_lr", ParameterType.NUMBER, 2e-4, "Learning rate of the generator.", 1e-9, 1),
+    Parameter("generator_decay", ParameterType.NUMBER, 1e-6, "Weight decay of the generator.", 0, 1),
+    Parameter("discriminator_lr", ParameterType.NUMBER, 2e-4, "Learning rate of the discriminator.", 1e-9, 1),
+    Parameter("discriminator_decay", ParameterType.NUMBER, 1e-6, "Weight decay of the discriminator.", 0, 1),
+    Parameter(
+        "discriminator_steps", ParameterType.INTEGER, 1, "Discriminator steps per generator step.", 1, 10
+    ),
+    Parameter(
+        "log_frequency",
+        ParameterType.BOOLEAN,
+        True,
+        "Whether training meets classes by the logarithm of their frequency, so that rare ones are learned.",
+    ),
+    Parameter("pac", ParameterType.INTEGER, 10, "Rows that the discriminator judges together.", 1, 1_000),
+    Parameter(
+        "max_categories",
+        ParameterType.INTEGER,
+        512,
+        "Categories of a column that the networks tell apart; rarer ones are drawn by their frequencies.",
+        2,
+        2_048,
+    ),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class CtganGenerator:
+    """A trained generator network with frozen batch statistics, and what its outputs mean.
+
+    A unit consumes `embedding_dim` normals, and uniforms: one for the
+    condition (if there are discrete columns), then those of every head.
+    """
+
+    encoding: Encoding
+    layout: Layout
+    conditions: Conditions
+    network: nn.Module
+    embedding_dim: int
+
+    @property
+    def noise(self) -> Noise:
+        """What one unit consumes."""
+        uniforms = sum(head.uniforms for head in self.layout.heads)
+        return Noise(uniforms=uniforms + (self.conditions.width > 0), normals=self.embedding_dim)
+
+    def graph(self, ops: Ops, uniform: str, normal: str) -> Sequence[str]:
+        """The network with batch norm folded in; a condition is a row of weights, not a vector."""
+        logits = self._write_network(ops, uniform, normal)
+        features = [""] * len(self.layout.heads)
+        for head, first in self._draws():
+            u = ops.slice(uniform, first, first + head.uniforms)
+            softmax = ops.slice(logits, head.start, head.start + head.size)
+            index = ops.draw(softmax, u if head.uniforms == 1 else ops.slice(u, 0, 1))
+            if isinstance(head.content, Classes):
+                features[head.feature] = head.content.write(ops, index, u)
+                continue
+            assert head.alpha is not None
+            alpha = flatten(ops, ops.node("Tanh", ops.slice(logits, head.alpha, head.alpha + 1)))
+            shift = ops.node(
+                "Mul", gather(ops, 4.0 * head.content.deviations, index), cast(ops, alpha, DOUBLE)
+            )
+            features[head.feature] = ops.node("Add", gather(ops, head.content.means, index), shift)
+        return features
+
+    def reference(self, uniform: Floats, normal: Floats) -> Sequence[Indices | Doubles]:
+        """The same by the torch network in evaluation mode and numpy draws."""
+        logits = self._run_network(uniform, normal)
+        features: list[Indices | Doubles] = [np.zeros(0)] * len(self.layout.heads)
+        for head, first in self._draws():
+            u = uniform[:, first : first + head.uniforms]
+            index = _draw(logits[:, head.start : head.start + head.size], u[:, 0])
+            if isinstance(head.content, Classes):
+                features[head.feature] = head.content.decode(index, u)
+            else:
+                assert head.alpha is not None
+                features[head.feature] = head.content.decode(np.tanh(logits[:, head.alpha]), index)
+        return features
+
+    def _draws(self) -> Iterator[tuple[Head, int]]:
+        """Every head with its first uniform."""
+        first = int(self.conditions.width > 0)
+        for head in self.layout.heads:
+            yield head, first
+            first += head.uniforms
+
+    def _write_network(self, ops: Ops, uniform: str, normal: str) -> str:
+        width = self.conditions.width
+        asked = ""
+        if width:
+            u = cast(ops, flatten(ops, ops.slice(uniform, 0, 1)), DOUBLE)
+            asked = write_locate(ops, u, self.conditions.sampling_edges)
+        x, layers = normal, _folded(self.network)
+        for place, (weight, bias) in enumerate(layers):
+            # Every layer sees the condition last; a one-hot vector times weights is a row of them.
+            dense = weight.shape[1] - width
+            y = ops.linear(x, np.ascontiguousarray(weight[:, :dense]), bias)
+            if width:
+                y = ops.node("Add", y, gather(ops, np.ascontiguousarray(weight[:, dense:].T), asked))
+            x = y if place + 1 == len(layers) else ops.node("Concat", ops.node("Relu", y), x, axis=1)
+        return x
+
+    def _run_network(self, uniform: Floats, normal: Floats) -> Floats:
+        import torch
+
+        parts = []
+        for start in range(0, normal.shape[0], _CHUNK):
+            inputs = torch.from_numpy(normal[start : start + _CHUNK])
+            if self.conditions.width:
+                asked = torch.from_numpy(self.conditions.ask(uniform[start : start + _CHUNK, 0]))
+                one_hot = torch.nn.functional.one_hot(asked, self.conditions.width)
+                inputs = torch.cat([inputs, one_hot.to(inputs.dtype)], dim=1)
+            with torch.no_grad():
+                parts.append(self.network(inputs).numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, self.layout.width), np.float32)
+
+
+class CtganTrainer:
+    """Trains a conditional tabular GAN."""
+
+    info: ClassVar[TrainerInfo] = TrainerInfo(
+        name="ctgan",
+        display_name="CTGAN",
+        description=(
+            "Conditional tabular GAN: two networks play against each other, asked for one class of one "
+            "column at a time. Minutes to hours; a GPU helps with large tables."
+        ),
+        reference="Xu, Skoularidou, Cuesta-Infante, Veeramachaneni, NeurIPS 2019, arXiv 1907.00503",
+        parameters=_PARAMETERS,
+        kinds=frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST},
+        gpu=True,
+        resumable=True,
+        uses_batchnorm=True,
+        licence_note=(
+            "Uses the ctgan package under BUSL-1.1: internal use is allowed; offering it to third parties as "
+            "a commercial synthetic data service is not, without a licence from DataCebo."
+        ),
+    )
+
+    def fit(self, request: FitRequest, hooks: Hooks) -> Generator:
+        """Modes, conditions, then the adversarial game; see `trainers.adversarial`."""
+        import torch
+        from ctgan.synthesizers.ctgan import Discriminator
+        from ctgan.synthesizers.ctgan import Generator as Network
+
+        from trainers.adversarial import Game, Settings
+
+        given = dict(request.parameters)
+        g_dims, d_dims = given.pop("generator_dim"), given.pop("discriminator_dim")
+        log_frequency, most = given.pop("log_frequency"), given.pop("max_categories")
+        settings, device = Settings(**given), torch.device(request.device)
+
+        rng = np.random.default_rng(request.seed)
+        rows = encode_rows(request, hooks, rng)
+        hooks.phase("normalising")
+        layout = _layout(rows, request, most, hooks)
+        alphas, ones = layout.encode(rows.features, rng)
+        conditions = Conditions.of(layout, ones, log_frequency=log_frequency)
+
+        hooks.phase("training")
+        cuda = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):  # the caller's random state is not ours to change
+            torch.manual_seed(int(rng.integers(2**63)))
+            width = conditions.width
+            networks = (
+                Network(settings.embedding_dim + width, g_dims, layout.width),
+                Discriminator(layout.width + width, d_dims, pac=settings.pac),
+            )
+            sampler = RowSampler.of(conditions, layout, ones)
+            game = Game(networks, layout, sampler, alphas, ones, settings, device)
+            identity = [self.info.name, dict(request.parameters), request.seed, _digest(alphas, ones)]
+            game.play(request.seed, hooks, Checkpoint(hooks, self.info.name, identity))
+            game.calibrate(request.seed)
+        return CtganGenerator(rows.encoding, layout, conditions, game.generator.cpu(), settings.embedding_dim)
+
+
+def _layout(rows: EncodedRows, request: FitRequest, most: int, hooks: Hooks) -> Layout:
+    """What the outputs stand for: classes of discrete features, modes of continuous ones."""
+    limit = class_limit([feature.size or 0 for feature in rows.layout], most)
+    contents: list[Classes | Modes] = []
+    for place, (feature, cells, known) in enumerate(zip(rows.layout, rows.features, rows.known, strict=True)):
+        hooks.check()
+        if feature.size is not None:
+            contents.append(Classes.of(np.bincount(cells, minlength=feature.size), limit))
+        else:
+            shown = slice(None) if known is None else known
+            seed = int(np.random.SeedSequence([request.seed, place]).generate_state(1)[0])
+            contents.append(Modes.fit(cells[shown], rows.subjects[shown], request.min_patients, seed))
+    return Layout.of(contents)
+
+
+def _folded(network: nn.Module) -> list[tuple[Floats, Floats]]:
+    """Weight [out, in] and bias [out] of every layer, batch norm multiplied in; computed in float64.
+
+    A residual block is linear, batch norm, ReLU, and passes its input on
+    beside its output; the last layer is linear alone.
+    """
+    *blocks, last = network.seq  # type: ignore[misc]
+    layers = []
+    for block in blocks:
+        norm = block.bn
+        scale = (norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()).numpy()
+        weight = block.fc.weight.double().numpy() * scale[:, None]
+        bias = (
+            block.fc.bias.double() - norm.running_mean.double()
+        ).numpy() * scale + norm.bias.double().numpy()
+        layers.append((weight.astype(np.float32), bias.astype(np.float32)))
+    layers.append((last.weight.numpy(), last.bias.numpy()))
+    return layers
+
+
+def _draw(logits: Floats, uniform: Floats) -> Indices:
+    """Category by inverse CDF of softmax(logits [n, k]) at uniform [n]; int64 [n]."""
+    weights = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
+    ends = np.cumsum(weights, axis=1)
+    passed = ends[:, :-1] <= uniform[:, None].astype(np.float64) * ends[:, -1:]
+    index: Indices = passed.sum(axis=1, dtype=np.int64)
+    return index
+
+
+def _digest(*arrays: npt.NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,169 @@
+"""What the outputs of a tabular generator network mean.
+
+A generator network gives `width` numbers per row: one tanh per continuous
+feature, then one softmax per feature (its classes, or its modes). Softmaxes of
+equal size lie side by side, so that a whole group of them is one reshape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.base import Doubles, Floats, Indices, Ops
+from trainers.modes import Modes
+from trainers.search import DOUBLE, cast, cumulative, flatten, gather, locate, write_locate
+
+WIDEST = 4_096
+"""Outputs of the network for all classes together; a last layer of that width is about 20 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """A discrete feature as a softmax.
+
+    Of more categories than `limit`, only the most frequent are classes of
+    their own; the last class stands for the rest, which are drawn by their
+    frequencies. That bounds the network whatever the column.
+    """
+
+    named: Indices
+    """Category of each class that stands for one."""
+    rest: Indices
+    """Categories that share the last class."""
+    rest_edges: Doubles
+    """Edges that cut (0, 1) by the frequencies of the rest."""
+
+    @classmethod
+    def of(cls, counts: npt.NDArray[np.int64], limit: int) -> Classes:
+        """Classes of a feature whose category i has counts[i] rows."""
+        if counts.size <= limit:
+            return cls(np.arange(counts.size), np.zeros(0, np.int64), np.zeros(0))
+        order = np.argsort(-counts, kind="stable")
+        rest = np.sort(order[limit - 1 :])
+        return cls(np.sort(order[: limit - 1]), rest, cumulative(np.maximum(counts[rest], 1e-9)))
+
+    @property
+    def size(self) -> int:
+        """How many classes."""
+        return self.named.size + bool(self.rest.size)
+
+    @property
+    def uniforms(self) -> int:
+        """Uniforms that a draw takes."""
+        return 1 + bool(self.rest.size)
+
+    def encode(self, categories: Indices) -> Indices:
+        """Class of every category [n]."""
+        table = np.full(self.named.size + self.rest.size, self.named.size, dtype=np.int64)
+        table[self.named] = np.arange(self.named.size)
+        return table[categories]
+
+    def decode(self, index: Indices, uniform: Floats) -> Indices:
+        """Category of every class [n]; `uniform` [n, uniforms] has drawn the class with its first column."""
+        if not self.rest.size:
+            return self.named[index]
+        drawn = self.rest[locate(uniform[:, 1], self.rest_edges)]
+        return np.where(index == self.named.size, drawn, np.append(self.named, 0)[index])
+
+    def write(self, ops: Ops, index: str, uniform: str) -> str:
+        """`decode` as a graph."""
+        if not self.rest.size:
+            return index
+        u = cast(ops, flatten(ops, ops.slice(uniform, 1, 2)), DOUBLE)
+        drawn = gather(ops, self.rest, write_locate(ops, u, self.rest_edges))
+        named = gather(ops, np.append(self.named, 0), index)
+        is_rest = ops.node("Equal", index, ops.constant(np.array(self.named.size), np.int64))
+        return str(ops.node("Where", is_rest, drawn, named))
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The outputs of one feature: a softmax at [start, start + size), and a tanh at `alpha` if continuous."""
+
+    feature: int
+    start: int
+    alpha: int | None
+    content: Classes | Modes
+
+    @property
+    def size(self) -> int:
+        """Width of the softmax."""
+        return self.content.size
+
+    @property
+    def uniforms(self) -> int:
+        """Uniforms that a draw takes."""
+        return self.content.uniforms if isinstance(self.content, Classes) else 1
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """`count` softmaxes of `size` classes each, from output `start` on."""
+
+    start: int
+    count: int
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """All heads, in the order of their softmaxes."""
+
+    heads: tuple[Head, ...]
+
+    @classmethod
+    def of(cls, contents: Sequence[Classes | Modes]) -> Layout:
+        """The layout of features whose outputs mean `contents`."""
+        tanhs = [i for i, content in enumerate(contents) if isinstance(content, Modes)]
+        alphas = {feature: place for place, feature in enumerate(tanhs)}
+        heads, start = [], len(tanhs)
+        for i in sorted(range(len(contents)), key=lambda i: contents[i].size):
+            heads.append(Head(i, start, alphas.get(i), contents[i]))
+            start += contents[i].size
+        return cls(tuple(heads))
+
+    @property
+    def tanhs(self) -> int:
+        """How many outputs are tanhs; they come first."""
+        return sum(head.alpha is not None for head in self.heads)
+
+    @property
+    def width(self) -> int:
+        """Outputs."""
+        return self.tanhs + sum(head.size for head in self.heads)
+
+    @property
+    def groups(self) -> Iterator[Group]:
+        """Softmaxes of equal size together, in order."""
+        for size, same in groupby(self.heads, key=lambda head: head.size):
+            heads = list(same)
+            yield Group(heads[0].start, len(heads), size)
+
+    def encode(
+        self, features: Sequence[npt.NDArray[np.generic]], rng: np.random.Generator
+    ) -> tuple[Floats, npt.NDArray[np.int32]]:
+        """Training rows: tanhs float32 [n, tanhs], and per head the output that is 1, int32 [n, heads]."""
+        n = len(features[0])
+        alphas = np.zeros((n, self.tanhs), dtype=np.float32)
+        ones = np.empty((n, len(self.heads)), dtype=np.int32)
+        for place, head in enumerate(self.heads):
+            cells = features[head.feature]
+            if isinstance(head.content, Classes):
+                index = head.content.encode(cells.astype(np.int64))
+            else:
+                alphas[:, head.alpha], index = head.content.encode(cells.astype(np.float64), rng)
+            ones[:, place] = head.start + index
+        return alphas, ones
+
+
+def class_limit(sizes: Sequence[int], wished: int) -> int:
+    """The most classes a feature may have so that all features of `sizes` categories fit a network."""
+    limit = wished
+    while limit > 8 and sum(min(size, limit) for size in sizes) > WIDEST:
+        limit //= 2
+    return limit
