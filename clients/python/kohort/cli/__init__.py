@@ -1,0 +1,1 @@
+"""The command ``kohort`` (needs the extra ``kohort[cli]``)."""

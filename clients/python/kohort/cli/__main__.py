@@ -1,0 +1,5 @@
+"""``python -m kohort.cli``."""
+
+from kohort.cli.main import run
+
+run()

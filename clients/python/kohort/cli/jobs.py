@@ -1,0 +1,153 @@
+"""Commands about jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kohort.cli.arguments import Labels, Name, Parameters, labels, parameters
+from kohort.cli.data import SubjectKey, Table
+from kohort.cli.overrides import Acknowledge, Drop, Kinds, overrides
+from kohort.cli.show import err, out, show_findings, show_job, show_table, write_json
+from kohort.cli.state import STATE
+from kohort.errors import JobCancelled, JobFailed
+from kohort.progress import headline, rich_view, steps
+from kohort.resources import JobInfo, JobState
+
+if TYPE_CHECKING:
+    from kohort.client import Client
+    from kohort.job import Job
+
+JobName = Annotated[str, typer.Argument(help="jobs/...")]
+
+
+def train(
+    data: Annotated[str, typer.Argument(help="datasets/..., or a file to upload first.")],
+    trainer: Annotated[
+        str | None, typer.Option("--trainer", "-t", help="A trainer of `capabilities`; else the default.")
+    ] = None,
+    param: Parameters = None,
+    seed: Annotated[int | None, typer.Option(help="Makes training repeatable on one machine.")] = None,
+    table: Table = "table",
+    subject_key: SubjectKey = "",
+    drop: Drop = None,
+    acknowledge: Acknowledge = None,
+    kind: Kinds = None,
+    min_patients: Annotated[
+        int | None, typer.Option(help="Values that fewer patients share are never learned as such.")
+    ] = None,
+    holdout: Annotated[float | None, typer.Option(help="The share of patients kept for evaluation.")] = None,
+    device: Annotated[str, typer.Option(help="A device kind or slot, such as cuda or cpu:1.")] = "",
+    max_runtime: Annotated[float | None, typer.Option(help="Seconds that the job may run.")] = None,
+    name: Name = "",
+    label: Labels = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not wait for the job.")] = False,
+) -> None:
+    """Train a generator, with a live bar."""
+    with STATE.connect() as client:
+        dataset = data
+        if not data.startswith("datasets/"):
+            path = Path(data)
+            if not path.exists():
+                raise typer.BadParameter(f"{data} is neither a file nor of the form datasets/...")
+            with err.status(f"uploading {path.name}"):
+                uploaded = client.upload(path, table=table, subject_key=subject_key, display_name=name)
+            show_findings(() if STATE.json else uploaded.findings)
+            dataset = uploaded.name
+        job = client.train(
+            dataset,
+            trainer,
+            parameters=parameters(param),
+            seed=seed,
+            overrides=overrides("", drop, acknowledge, kind),
+            min_patients=min_patients,
+            holdout=holdout,
+            device=device,
+            max_runtime=max_runtime,
+            display_name=name,
+            labels=labels(label),
+        )
+        if detach:
+            _answer(job.info)
+        else:
+            _follow(client, job)
+
+
+def watch(
+    job: JobName,
+    after: Annotated[int, typer.Option(help="With --json: events after this sequence.")] = 0,
+) -> None:
+    """Follow a job until it is over; with --json, one event on each line."""
+    with STATE.connect() as client:
+        _follow(client, client.job(job), after)
+
+
+def _follow(client: Client, job: Job, after: int = 0) -> None:
+    """Shows a job until it is over. Raises JobFailed, JobCancelled."""
+    if STATE.json:
+        for event in job.events(after_sequence=after):
+            write_json(event)
+        job.refresh()
+    elif err.is_terminal:
+        out.print(job.name, highlight=False)
+        with rich_view(err) as view:
+            job.wait(progress=view)
+    else:
+        seen: set[str] = set()
+
+        def tell(info: JobInfo) -> None:
+            # A log wants steps, not a bar: each phase once, epochs now and then.
+            line = f"{info.name}: {headline(info)}"
+            if line not in seen:
+                seen.add(line)
+                err.print(line, markup=False, highlight=False)
+
+        job.wait(progress=tell)
+    _answer(job.info)
+    if job.state is JobState.FAILED:
+        raise JobFailed(job.info)
+    if job.state is JobState.CANCELLED:
+        raise JobCancelled(job.info)
+
+
+def _answer(job: JobInfo) -> None:
+    if STATE.json:
+        write_json(job)
+    else:
+        show_job(job)
+
+
+def jobs(
+    state: Annotated[
+        list[JobState] | None, typer.Option("--state", help="Only jobs in this state; may be repeated.")
+    ] = None,
+) -> None:
+    """List the jobs, newest first."""
+    with STATE.connect() as client:
+        found = [j.info for j in client.jobs(state or ())]
+    if STATE.json:
+        write_json(found)
+        return
+    show_table(
+        ("job", "name", "trainer", "state", "steps", "created", "model"),
+        ((j.name, j.display_name, j.trainer, headline(j), steps(j), j.create_time, j.model) for j in found),
+    )
+
+
+def cancel(
+    job: JobName,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is over.")] = False,
+) -> None:
+    """Stop a job; safe to repeat."""
+    with STATE.connect() as client:
+        handle = client.job(job)
+        handle.cancel()
+        if wait:
+            handle.wait()
+        _answer(handle.info)
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"train": train, "watch": watch, "jobs": jobs, "cancel": cancel}

@@ -1,0 +1,45 @@
+"""Changes to a schema, as options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from kohort.cli.arguments import labels
+from kohort.schema import ColumnOverride, Handling, Kind, SchemaOverrides
+
+Drop = Annotated[list[str] | None, typer.Option("--drop", help="Leave this column out; may be repeated.")]
+Acknowledge = Annotated[
+    list[str] | None,
+    typer.Option("--acknowledge", help="State that this column identifies nobody; may be repeated."),
+]
+Kinds = Annotated[
+    list[str] | None, typer.Option("--kind", help="column=kind, such as ward=category; may be repeated.")
+]
+
+
+def overrides(
+    table: str, drop: Iterable[str] | None, acknowledge: Iterable[str] | None, kinds: Iterable[str] | None
+) -> SchemaOverrides | None:
+    """The changes, None when there are none. Raises BadParameter for an unknown kind."""
+    dropped, acknowledged, chosen = set(drop or ()), set(acknowledge or ()), labels(kinds)
+    for kind in chosen.values():
+        if kind not in set(Kind):
+            raise typer.BadParameter(f"{kind!r} is no kind; kinds are {', '.join(list(Kind)[1:])}")
+    columns = [*dict.fromkeys([*(drop or ()), *(acknowledge or ()), *chosen])]
+    if not columns:
+        return None
+    return SchemaOverrides(
+        tuple(
+            ColumnOverride(
+                column=column,
+                table=table,
+                kind=Kind(chosen.get(column, "unspecified")),
+                handling=Handling.DROP if column in dropped else Handling.UNSPECIFIED,
+                acknowledge_identifier=column in acknowledged,
+            )
+            for column in columns
+        )
+    )

@@ -1,0 +1,220 @@
+"""Every operation of the SDK, written once; `Client` and `AsyncClient` run them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kohort import messages, wire
+from kohort.calls import DEFAULT, METHODS, Timeout, call, follow, timeout_of
+from kohort.config import Retry, Timeouts
+from kohort.downloads import DownloadState
+from kohort.effects import END, Emit, Offload, Open, Operation, Read, Sleep
+from kohort.errors import IntegrityError, RpcError
+from kohort.resources import Capabilities, DatasetInfo, Inferred, JobInfo, JobState, ModelInfo
+from kohort.retry import Attempts
+from kohort.sampling import SampleState
+from kohort.schema import SchemaOverrides
+from kohort.uploads import Data, Upload, UploadOptions, prepare, prepare_import
+from kohort.v1 import capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2
+from kohort.watching import WatchState
+
+_PAGE = 100
+_MAX_UNITS = 2**53
+
+
+class Operations:
+    """The operations under one client's settings."""
+
+    def __init__(self, retry: Retry, timeouts: Timeouts) -> None:
+        self.retry = retry
+        self.timeouts = timeouts
+
+    def _call(self, name: str, request: Any, timeout: Timeout) -> Operation[Any]:
+        return call(name, request, self.retry, timeout_of(timeout, self.timeouts.call))
+
+    def capabilities(self, timeout: Timeout = DEFAULT) -> Operation[Capabilities]:
+        """GetCapabilities."""
+        request = capabilities_pb2.GetCapabilitiesRequest()
+        return messages.capabilities((yield from self._call("GetCapabilities", request, timeout)))
+
+    # Datasets
+
+    def upload(self, data: Data, options: UploadOptions, timeout: Timeout) -> Operation[DatasetInfo]:
+        """UploadDataset."""
+        answer = yield from self._send("UploadDataset", partial(prepare, data, options), timeout)
+        return messages.dataset(answer.dataset)
+
+    def _send(self, name: str, make: Callable[[], Upload], timeout: Timeout) -> Operation[Any]:
+        upload: Upload = yield Offload(make)
+        return (
+            yield from call(name, upload.messages, self.retry, timeout_of(timeout, self.timeouts.transfer))
+        )
+
+    def infer(
+        self, dataset: str, overrides: SchemaOverrides | None, timeout: Timeout = DEFAULT
+    ) -> Operation[Inferred]:
+        """InferSchema."""
+        request = dataset_pb2.InferSchemaRequest(dataset=dataset)
+        if overrides is not None:
+            request.schema_overrides.CopyFrom(wire.overrides_to_proto(overrides))
+        answer = yield from self._call("InferSchema", request, timeout)
+        findings = tuple(wire.finding_from_proto(f) for f in answer.findings)
+        return Inferred(wire.schema_from_proto(answer.schema), findings)
+
+    def dataset(self, name: str, timeout: Timeout = DEFAULT) -> Operation[DatasetInfo]:
+        """GetDataset."""
+        request = dataset_pb2.GetDatasetRequest(name=name)
+        return messages.dataset((yield from self._call("GetDataset", request, timeout)).dataset)
+
+    def datasets(self, timeout: Timeout = DEFAULT) -> Operation[None]:
+        """ListDatasets, every page; emits DatasetInfo."""
+        request = dataset_pb2.ListDatasetsRequest(page_size=_PAGE)
+        yield from self._pages(
+            "ListDatasets", request, lambda page: map(messages.dataset, page.datasets), timeout
+        )
+
+    def delete_dataset(self, name: str, timeout: Timeout = DEFAULT) -> Operation[tuple[str, ...]]:
+        """DeleteDataset; the names of the models made from it."""
+        request = dataset_pb2.DeleteDatasetRequest(name=name)
+        return tuple((yield from self._call("DeleteDataset", request, timeout)).models)
+
+    def _pages(
+        self, name: str, request: Any, read: Callable[[Any], Iterable[Any]], timeout: Timeout
+    ) -> Operation[None]:
+        while True:
+            page = yield from self._call(name, request, timeout)
+            for item in read(page):
+                yield Emit(item)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    # Jobs
+
+    def train(self, request: training_pb2.TrainRequest, timeout: Timeout) -> Operation[JobInfo]:
+        """Train, until the job is stored."""
+        return (yield from self._first_job("Train", request, timeout))
+
+    def cancel(self, name: str, timeout: Timeout = DEFAULT) -> Operation[JobInfo]:
+        """Cancel, until the stop is noted."""
+        return (yield from self._first_job("Cancel", training_pb2.CancelRequest(job=name), timeout))
+
+    def _first_job(self, name: str, request: Any, timeout: Timeout) -> Operation[JobInfo]:
+        """The job that a stream of updates begins with; the stream is then left."""
+        attempts = Attempts(self.retry, timeout_of(timeout, self.timeouts.call))
+        while True:
+            try:
+                yield Open(METHODS[name], request, attempts.remaining())
+                while (message := (yield Read())) is not END:
+                    if message.update.HasField("job"):
+                        return messages.job(message.update.job)
+                raise IntegrityError(f"{name} ended without naming a job")
+            except RpcError as error:
+                yield Sleep(attempts.wait_after(error))
+
+    def job(self, name: str, timeout: Timeout = DEFAULT) -> Operation[JobInfo]:
+        """GetJob."""
+        request = training_pb2.GetJobRequest(name=name)
+        return messages.job((yield from self._call("GetJob", request, timeout)).job)
+
+    def jobs(self, states: Iterable[JobState | str], timeout: Timeout = DEFAULT) -> Operation[None]:
+        """ListJobs, every page; emits JobInfo."""
+        numbers = [messages.job_state_number(JobState(s)) for s in states]
+        request = training_pb2.ListJobsRequest(page_size=_PAGE, states=numbers)
+        yield from self._pages("ListJobs", request, lambda page: map(messages.job, page.jobs), timeout)
+
+    def watch(self, name: str, after_sequence: int = 0, timeout: float | None = None) -> Operation[None]:
+        """Status until the job is over; emits JobUpdate."""
+        yield from follow(WatchState(name, after_sequence), self.retry, timeout)
+
+    # Models
+
+    def model(self, name: str, timeout: Timeout = DEFAULT) -> Operation[ModelInfo]:
+        """GetModel."""
+        request = sampling_pb2.GetModelRequest(name=name)
+        return messages.model((yield from self._call("GetModel", request, timeout)).model)
+
+    def models(self, timeout: Timeout = DEFAULT) -> Operation[None]:
+        """ListModels, every page; emits ModelInfo."""
+        request = sampling_pb2.ListModelsRequest(page_size=_PAGE)
+        yield from self._pages("ListModels", request, lambda page: map(messages.model, page.models), timeout)
+
+    def delete_model(self, name: str, timeout: Timeout = DEFAULT) -> Operation[None]:
+        """DeleteModel."""
+        yield from self._call("DeleteModel", sampling_pb2.DeleteModelRequest(name=name), timeout)
+
+    def sample(
+        self, model: str, units: int, seed: int | None, start: int, max_batch_rows: int, timeout: Timeout
+    ) -> Operation[None]:
+        """Sample; emits SampleBatch."""
+        if not 0 < units <= _MAX_UNITS - start or start < 0:
+            raise ValueError("n must be at least 1, start at least 0, and both together at most 2^53")
+        state = SampleState(model, units, seed, start, max_batch_rows)
+        yield from follow(state, self.retry, timeout_of(timeout, self.timeouts.transfer))
+
+    def download(
+        self, name: str, path: Path, progress: Callable[[int, int], None] | None, timeout: Timeout
+    ) -> Operation[Path]:
+        """DownloadModel into a file."""
+        with DownloadState(name, path, progress) as state:
+            yield from follow(state, self.retry, timeout_of(timeout, self.timeouts.transfer))
+        return path
+
+    def import_model(
+        self,
+        path: str | Path,
+        display_name: str,
+        labels: Mapping[str, str] | None,
+        request_id: str | None,
+        timeout: Timeout,
+    ) -> Operation[ModelInfo]:
+        """ImportModel."""
+        make = partial(prepare_import, path, display_name, labels, request_id)
+        answer = yield from self._send("ImportModel", make, timeout)
+        return messages.model(answer.model)
+
+
+def train_request(
+    dataset: str,
+    trainer: str | None,
+    parameters: Mapping[str, Any],
+    *,
+    seed: int | None,
+    overrides: SchemaOverrides | None,
+    min_patients: int | None,
+    max_rows_per_patient: int | None,
+    holdout: float | None,
+    validation: float | None,
+    device: str,
+    max_runtime: float | None,
+    display_name: str,
+    labels: Mapping[str, str] | None,
+    request_id: str | None,
+) -> training_pb2.TrainRequest:
+    """The request to train. Raises TypeError for a parameter of a type that cannot be sent."""
+    request = training_pb2.TrainRequest(
+        request_id=request_id or str(uuid.uuid4()),
+        dataset=dataset,
+        trainer=trainer or "",
+        seed=seed,
+        min_patients_per_value=min_patients or 0,
+        max_rows_per_patient=max_rows_per_patient or 0,
+        holdout_fraction=holdout,
+        validation_fraction=validation,
+        device=device,
+        display_name=display_name,
+        labels=labels,
+    )
+    try:
+        request.parameters.CopyFrom(wire.struct_to_proto(parameters))
+    except ValueError as error:
+        raise TypeError("parameters must be numbers, strings, booleans or lists of them") from error
+    if overrides is not None:
+        request.schema_overrides.CopyFrom(wire.overrides_to_proto(overrides))
+    if max_runtime is not None:
+        request.max_runtime.CopyFrom(wire.duration_to_proto(max_runtime))
+    return request

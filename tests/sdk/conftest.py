@@ -1,0 +1,85 @@
+"""A fake server, and one client fixture that is both clients in turn."""
+
+import asyncio
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+
+from kohort import AsyncClient, Client, Retry
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_server import Fake
+
+QUICK = Retry(initial_backoff=0.01, max_backoff=0.05, stream_patience=5)
+
+
+class Blocking:
+    """An asynchronous object with the synchronous one's surface, so that one test reads for both."""
+
+    def __init__(self, target, runner):
+        self._target, self._runner = target, runner
+
+    def __getattr__(self, name):
+        return self._wrap(getattr(self._target, name))
+
+    def __repr__(self):
+        return repr(self._target)
+
+    def _wrap(self, value):
+        if inspect.isasyncgen(value):
+            return self._iterate(value)
+        if inspect.iscoroutine(value):
+            return self._wrap(self._runner.run(value))
+        if callable(value) and not isinstance(value, type):
+            return lambda *a, **k: self._wrap(value(*map(self._unwrap, a), **k))
+        return Blocking(value, self._runner) if type(value).__name__.startswith("Async") else value
+
+    def _unwrap(self, value):
+        return value._target if isinstance(value, Blocking) else value
+
+    def _iterate(self, generator):
+        async def following():
+            return await anext(generator)
+
+        try:
+            while True:
+                try:
+                    yield self._wrap(self._runner.run(following()))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._runner.run(generator.aclose())
+
+
+@pytest.fixture
+def fake():
+    with Fake() as server:
+        yield server
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request):
+    """Makes clients of one kind and closes them."""
+    opened = []
+    with asyncio.Runner() as runner:
+
+        def make(target, **settings):
+            settings = {"retry": QUICK, **settings}
+            if request.param == "sync":
+                client = Client(target, **settings)
+            else:
+                client = Blocking(AsyncClient(target, **settings), runner)
+            opened.append(client)
+            return client
+
+        yield make
+        for client in opened:
+            client.close()
+
+
+@pytest.fixture
+def client(connect, fake):
+    return connect(fake.target)

@@ -1,0 +1,243 @@
+"""The command, run as people run it, against the fake server."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from fake_parts import CODE, Fault, rows_of
+
+import kohort
+from kohort.cli.main import run
+from kohort.v1 import training_pb2
+
+
+@pytest.fixture
+def cli(fake, capfd, monkeypatch):
+    monkeypatch.setenv("KOHORT_SERVER", fake.target)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            run([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        return ended.value.code, out, err
+
+    return call
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "heart.csv"
+    path.write_text("age,sex\n61,f\n70,m\n")
+    return path
+
+
+def test_help_and_version(cli):
+    code, out, _ = cli("--help")
+    assert code == 0
+    commands = (
+        "capabilities upload infer datasets delete train watch jobs cancel models sample download import load"
+    )
+    assert all(name in out for name in commands.split())
+    assert cli("--version") == (0, f"kohort {kohort.__version__}\n", "")
+
+
+def test_it_runs_as_a_module_and_as_a_script(fake):
+    command = [sys.executable, "-m", "kohort.cli", "-s", fake.target, "--json", "capabilities"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["default_trainer"] == "copula"
+
+
+def test_capabilities(cli):
+    code, out, _ = cli("capabilities")
+    assert code == 0
+    assert "copula (default)" in out
+    assert "epochs" in out
+
+
+def test_json_may_stand_anywhere(cli):
+    for arguments in (("--json", "capabilities"), ("capabilities", "--json")):
+        assert json.loads(cli(*arguments)[1])["trainers"][0]["parameters"][0]["default"] == 300
+
+
+def test_upload_and_infer(cli, fake, rows):
+    code, out, err = cli("upload", rows, "--table", "heart", "--subject-key", "age", "--label", "a=b")
+    assert (code, out.splitlines()[0]) == (0, "datasets/1")
+    assert "NO_SUBJECT_KEY" in err
+    header = fake.uploads[0].header
+    assert (dict(header.labels), header.schema.tables[0].subject_key) == ({"a": "b"}, "age")
+    assert json.loads(cli("infer", "datasets/1", "--json", "--drop", "age", "--kind", "sex=category")[1])[
+        "findings"
+    ]
+    sent = fake.requests("InferSchema")[0].schema_overrides.columns
+    assert [(c.column, c.handling, c.kind) for c in sent] == [("age", 2, 0), ("sex", 0, 4)]
+    assert "datasets/1" in cli("datasets")[1]
+
+
+def test_train_uploads_follows_and_names_the_model(cli, fake, rows):
+    code, out, err = cli(
+        "train", rows, "-t", "ctgan", "-p", "epochs=5", "-p", "dims=[1,2]", "-p", "how=x", "--seed", 3
+    )
+    assert code == 0
+    assert "model: models/one" in out
+    assert "fitting" in err
+    (request,) = fake.requests("Train")
+    assert kohort.wire.struct_from_proto(request.parameters) == {"epochs": 5, "dims": [1, 2], "how": "x"}
+    assert (request.dataset, request.trainer, request.seed) == ("datasets/1", "ctgan", 3)
+
+
+def test_train_as_json_gives_events_and_then_the_job(cli):
+    code, out, _ = cli("--json", "train", "datasets/1")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [e["sequence"] for e in lines[:-1]] == [1, 2, 3, 4]
+    assert lines[0]["detail"] == {"kind": "PhaseStarted", "phase": "fitting"}
+    assert lines[1]["detail"]["losses"] == {"loss": 1.0}
+    assert lines[-1]["state"] == "succeeded"
+
+
+def test_train_detached_does_not_follow(cli, fake):
+    assert cli("train", "datasets/1", "--detach")[0] == 0
+    assert not fake.requests("Status")
+
+
+def test_a_failed_and_a_cancelled_job_have_codes_of_their_own(cli, fake):
+    error = training_pb2.JobError(reason="TRAINING_DIVERGED", message="losses are not finite")
+    fake.add_job("jobs/7", state=training_pb2.JOB_STATE_FAILED, error=error, model="")
+    fake.add_job("jobs/8", state=training_pb2.JOB_STATE_CANCELLED, model="")
+    code, _, err = cli("watch", "jobs/7")
+    assert code == 7
+    assert "TRAINING_DIVERGED" in err
+    assert cli("watch", "jobs/8")[0] == 8
+
+
+def test_jobs_and_cancel(cli, fake):
+    fake.finished_job("jobs/1")
+    assert "jobs/1" in cli("jobs", "--state", "succeeded")[1]
+    assert cli("jobs", "--state", "failed", "--json")[1] == "[]\n"
+    assert "cancelling" in cli("cancel", "jobs/1")[1]
+
+
+def test_models_download_import_delete(cli, fake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "models/two" in cli("models")[1]
+    assert cli("download", "models/one")[:2] == (0, "one.kohort\n")
+    assert (tmp_path / "one.kohort").read_bytes() == fake.bundle
+    assert cli("import", "one.kohort")[1].startswith("models/imported")
+    assert cli("delete", "models/one", "--yes")[0] == 0
+    assert cli("delete", "models/one", "--yes")[0] == 4
+    assert cli("delete", "something")[0] == 2
+
+
+def test_a_sample_goes_to_stdout_as_csv(cli):
+    code, out, _ = cli("sample", "models/one", 25, "--seed", 1)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "key,sex,bmi"
+    assert len(lines) == 26
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow"])
+def test_a_sample_goes_to_a_file_that_says_where_it_comes_from(cli, fake, tmp_path, suffix):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / f"rows{suffix}"
+    code, out, _ = cli("sample", "models/one", 35, "--seed", 1, "-o", path, "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert (told["files"], told["row_counts"], told["seed"]) == ([str(path)], {"rows": 35}, 1)
+    expected = rows_of(1, 0, 35).arrays
+    match suffix:
+        case ".csv":
+            frame = pd.read_csv(path)
+            said = json.loads((tmp_path / "rows.csv.provenance.json").read_text())
+        case ".parquet":
+            frame = pq.read_table(path).to_pandas()
+            said = {
+                k.decode().removeprefix("kohort."): v.decode()
+                for k, v in pq.read_schema(path).metadata.items()
+            }
+        case _:
+            table = pa.ipc.open_file(path).read_all()
+            frame = table.to_pandas()
+            said = {k.decode().removeprefix("kohort."): v.decode() for k, v in table.schema.metadata.items()}
+    assert frame["key"].tolist() == expected["key"].to_python()
+    assert frame["sex"].isna().tolist() == [s is None for s in expected["sex"].to_python()]
+    assert str(said["synthetic"]).lower() == "true"
+    assert said["model"] == "models/one"
+    assert int(said["seed"]) == 1
+    assert said["content_digest"] == fake.models["models/one"].content_digest.hex()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_several_tables_become_several_files(cli, tmp_path):
+    assert cli("sample", "models/two", 30, "-o", tmp_path / "s.csv")[0] == 0
+    assert len(pd.read_csv(tmp_path / "s.patients.csv")) == 30
+    assert (tmp_path / "s.visits.csv").exists()
+
+
+def test_a_broken_sample_leaves_no_file(cli, fake, tmp_path):
+    fake.fail("Sample", Fault(None, after=4))
+    code, _, err = cli("sample", "models/one", 35, "-o", tmp_path / "rows.parquet")
+    assert code == 9
+    assert "incomplete" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_outputs_are_refused_before_any_call(cli, fake, tmp_path):
+    assert cli("sample", "models/one", 5, "-o", tmp_path / "rows.txt")[0] == 2
+    assert cli("sample", "models/one", 5, "-o", tmp_path / "none" / "rows.csv")[0] == 2
+    assert not fake.calls
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault(CODE.INVALID_ARGUMENT, "m", "INVALID_REQUEST"), 3),
+        (Fault(CODE.NOT_FOUND, "m", "MODEL_NOT_FOUND"), 4),
+        (Fault(CODE.UNAUTHENTICATED, "m", "UNAUTHENTICATED"), 5),
+        (Fault(CODE.PERMISSION_DENIED, "m", "PERMISSION_DENIED"), 5),
+        (Fault(CODE.RESOURCE_EXHAUSTED, "m", "LIMIT_EXCEEDED"), 6),
+        (Fault(CODE.INTERNAL, "m", "INTERNAL"), 1),
+    ],
+)
+def test_exit_codes(cli, fake, fault, code):
+    fake.fail("ListModels", fault, fault)
+    assert cli("models")[0] == code
+    got, _, err = cli("models", "--json")
+    told = json.loads(err)
+    assert (got, told["exit_code"], told["error"]["reason"]) == (code, code, fault.reason)
+
+
+def test_usage_errors(cli):
+    assert cli("nonsense")[0] == 2
+    assert cli("sample")[0] == 2
+    assert cli("train", "no-such-file.csv")[0] == 2
+    assert cli("train", "datasets/1", "-p", "epochs")[0] == 2
+    assert cli("infer", "datasets/1", "--kind", "a=nonsense")[0] == 2
+
+
+def test_nobody_listens(cli):
+    code, _, err = cli("--server", "localhost:1", "models")
+    assert code == 6
+    assert "Nothing listens on localhost:1" in err
+
+
+def test_the_token_comes_from_the_environment_or_a_file(cli, fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("KOHORT_TOKEN", "of-env")
+    cli("models")
+    (tmp_path / "token").write_text("of-file\n")
+    cli("--token-file", tmp_path / "token", "models")
+    assert [c.metadata["authorization"] for c in fake.calls] == ["Bearer of-env", "Bearer of-file"]
+
+
+def test_without_its_packages_the_command_says_what_to_install(tmp_path):
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('no', name='typer')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "kohort.cli", "models"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert "pip install 'kohort[cli]'" in done.stderr

@@ -1,0 +1,170 @@
+"""Targets, TLS and the hints that follow from what goes wrong with them."""
+
+import datetime
+import http.server
+import ipaddress
+import threading
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from fake_server import Fake
+
+import kohort
+from kohort import TLS, KeepAlive, Retry, Timeouts
+from kohort.channel import endpoint, options
+
+ONCE = Retry(attempts=1)
+NOW = datetime.datetime.now(datetime.UTC)
+DAY = datetime.timedelta(days=1)
+
+
+def pem(key):
+    kind = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption())
+
+
+def certificate(name, issuer=None, *, starts=NOW - DAY, ends=NOW + DAY):
+    """A key and a certificate, signed by `issuer` (name, key) or by itself as an authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    by, signer = issuer or (subject, key)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(by)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(starts)
+        .not_valid_after(ends)
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+    )
+    if issuer is not None:
+        names = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        made = made.add_extension(
+            x509.SubjectAlternativeName(names[: 2 if name == "localhost" else 1]), False
+        )
+    signed = made.sign(signer, hashes.SHA256())
+    return subject, key, signed.public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return certificate("Fake Authority")
+
+
+def serve(authority, name="localhost", *, ask_client=False, **validity):
+    _, key, own = certificate(name, authority[:2], **validity)
+    ca = authority[2] if ask_client else None
+    return Fake(grpc.ssl_server_credentials([(pem(key), own)], ca, ask_client))
+
+
+@pytest.mark.parametrize(
+    ("target", "tls", "expected", "secure"),
+    [
+        ("localhost", None, "localhost:50051", False),
+        ("localhost:1", None, "localhost:1", False),
+        ("127.0.0.1:1", None, "127.0.0.1:1", False),
+        ("127.8.9.1:1", None, "127.8.9.1:1", False),
+        ("[::1]:1", None, "[::1]:1", False),
+        ("::1", None, "[::1]:50051", False),
+        ("unix:/run/kohort.sock", None, "unix:/run/kohort.sock", False),
+        ("kohort.hospital.example", None, "kohort.hospital.example:50051", True),
+        ("10.0.0.1:1", None, "10.0.0.1:1", True),
+        ("dns:///kohort.example:1", None, "dns:///kohort.example:1", True),
+        ("ipv4:127.0.0.1:1", None, "ipv4:127.0.0.1:1", False),
+        ("localhost.evil.example:1", None, "localhost.evil.example:1", True),
+        ("10.0.0.1:1", False, "10.0.0.1:1", False),
+        ("localhost:1", True, "localhost:1", True),
+        ("localhost:1", TLS(), "localhost:1", True),
+    ],
+)
+def test_tls_is_the_default_off_this_machine(target, tls, expected, secure):
+    found = endpoint(target, tls)
+    assert (found.target, found.secure) == (expected, secure)
+
+
+@pytest.mark.parametrize("target", ["http://localhost:1", "https://x", "grpc://x", "", "  "])
+def test_urls_are_no_targets(target):
+    with pytest.raises(ValueError, match="host:port"):
+        kohort.Client(target)
+
+
+def test_certificate_and_key_belong_together():
+    with pytest.raises(ValueError, match="together"):
+        TLS(certificate=b"x")
+
+
+def test_keepalive_uses_the_options_that_grpc_knows():
+    set_to = dict(options(None, KeepAlive(30, 15), Timeouts(connect=5)))
+    assert set_to["grpc.keepalive_time_ms"] == 30_000
+    assert set_to["grpc.keepalive_timeout_ms"] == 15_000
+    assert set_to["grpc.keepalive_permit_without_calls"] == 1
+    assert set_to["grpc.http2.max_pings_without_data"] == 0
+    assert set_to["grpc.min_reconnect_backoff_ms"] == 5_000
+    assert set_to["grpc.enable_retries"] == 0
+
+
+def test_a_trusted_server_is_spoken_to(connect, authority, tmp_path):
+    (tmp_path / "ca.pem").write_bytes(authority[2])
+    with serve(authority) as fake:
+        for given in (authority[2], tmp_path / "ca.pem", str(tmp_path / "ca.pem"), authority[2].decode()):
+            assert connect(fake.target, tls=TLS(given), retry=ONCE).capabilities().api_version == "v1"
+
+
+def test_mutual_tls(connect, authority):
+    _, key, own = certificate("analyst", authority[:2])
+    with serve(authority, ask_client=True) as fake:
+        client = connect(fake.target, tls=TLS(authority[2], own, pem(key)), retry=ONCE)
+        assert client.capabilities().api_version == "v1"
+        with pytest.raises(kohort.Unavailable):
+            connect(fake.target, tls=TLS(authority[2]), retry=ONCE).capabilities()
+
+
+def test_another_name_is_accepted_only_when_it_is_given(connect, authority):
+    with serve(authority, "kohort.example") as fake:
+        named = TLS(authority[2], server_name="kohort.example")
+        assert connect(fake.target, tls=named, retry=ONCE).capabilities().api_version == "v1"
+        with pytest.raises(kohort.Unavailable) as caught:
+            connect(fake.target, tls=TLS(authority[2]), retry=ONCE).capabilities()
+    assert "for another name" in caught.value.hint
+
+
+def test_an_expired_certificate(connect, authority):
+    past = serve(authority, starts=NOW - 3 * DAY, ends=NOW - DAY)
+    with past as fake, pytest.raises(kohort.Unavailable) as caught:
+        connect(fake.target, tls=TLS(authority[2]), retry=ONCE).capabilities()
+    assert "expired" in caught.value.hint
+
+
+def test_an_unknown_authority(connect, authority):
+    with serve(authority) as fake, pytest.raises(kohort.Unavailable) as caught:
+        connect(fake.target, tls=TLS(certificate("Another")[2]), retry=ONCE).capabilities()
+    assert "root_certificates" in caught.value.hint
+
+
+def test_tls_to_a_plaintext_server(connect, fake):
+    with pytest.raises(kohort.Unavailable) as caught:
+        connect(fake.target, tls=True, retry=ONCE).capabilities()
+    assert "plaintext" in caught.value.hint
+
+
+def test_plaintext_to_a_tls_server(connect, authority):
+    with serve(authority) as fake, pytest.raises(kohort.Unavailable) as caught:
+        connect(fake.target, tls=False, retry=ONCE).capabilities()
+    assert "may speak TLS" in caught.value.hint
+
+
+def test_a_web_server_is_no_kohort_server(connect):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(kohort.RpcError) as caught:
+            connect(f"127.0.0.1:{server.server_port}", retry=ONCE).capabilities()
+        assert "gRPC port" in caught.value.hint
+    finally:
+        server.shutdown()
+        server.server_close()
