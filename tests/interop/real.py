@@ -1,0 +1,71 @@
+"""A real server in a process of its own, with a model of every kind of column it can train."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import grpc
+from readers import ROOT, read_here
+
+from kohort.v1 import training_pb2, training_pb2_grpc
+
+WARDS = ("Zürich – Öst", "日本語", "Ward A", "")
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[str]:
+    """Starts `python -m server` on a free port and gives its address; stops it at the end."""
+    ready = directory / "address"
+    words = [sys.executable, "-m", "server", "--port", "0", "--metrics-port", "-1"]
+    words += ["--data-dir", str(directory / "var"), "--address-file", str(ready)]
+    with (directory / "server.log").open("wb") as log:
+        # The package of the working directory first, whatever else is installed.
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        limit = time.monotonic() + 120
+        while not ready.exists():
+            alive = process.poll() is None and time.monotonic() < limit
+            assert alive, (directory / "server.log").read_text()
+            time.sleep(0.1)
+        yield ready.read_text().strip()
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def write_patients(file: Path) -> None:
+    """The heart patients with columns of the kinds they lack."""
+    with (ROOT / "tests" / "data" / "heart.csv").open(newline="") as source:
+        rows = list(csv.DictReader(source))
+    for i, row in enumerate(rows):
+        moment = datetime(2795, 6, 30, 12, 0, 0) + timedelta(hours=7 * i, microseconds=i)
+        row["ward"] = WARDS[i % len(WARDS)]
+        row["smoker"] = ("true", "false", "")[i % 3]
+        row["weight"] = f"{55 + i % 40}.{i % 10}{i % 7}"
+        row["admitted"] = str(moment.date())
+        row["discharged"] = moment.isoformat() if i % 5 else ""
+    with file.open("w", newline="") as target:
+        writer = csv.DictWriter(target, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def train(address: str, file: Path) -> str:
+    """Trains the copula on a CSV file; the name of the model."""
+    upload = read_here("upload", address, file, "heart")
+    assert upload.status == 0, upload.result
+    request = training_pb2.TrainRequest(dataset=upload.result["dataset"], trainer="copula", seed=1)
+    job = training_pb2.Job()
+    with grpc.insecure_channel(address) as channel:
+        for message in training_pb2_grpc.TrainingServiceStub(channel).Train(request, timeout=300):
+            if message.update.HasField("job"):
+                job = message.update.job
+    assert job.state == training_pb2.JOB_STATE_SUCCEEDED, job.error
+    return job.model
