@@ -1,0 +1,1 @@
+"""The process: services, store, workers, interceptors, metrics."""

@@ -1,0 +1,117 @@
+"""`python -m server [serve|worker|token] …`: the server, one worker for another machine, bearer tokens."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kohort.problem import Problem
+from server import logs
+from server.identities import create_token
+from server.settings import Settings, from_flags, parse_slots
+
+_USAGE = """usage: python -m server [serve] [--port N] [--data-dir DIR] …
+       python -m server worker --slot cpu:0 [--database-url URL] …
+       python -m server token create --file FILE --tenant T --name N --role R [--role R] [--days D]
+`--help` after a command lists its flags; the first two take every setting.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command; returns the exit status: 0 ended well, 1 failed, 2 called wrongly."""
+    command, rest = (
+        (arguments[0], arguments[1:]) if arguments and arguments[0][:1] != "-" else ("serve", arguments)
+    )
+    try:
+        match command:
+            case "serve":
+                return serve(from_flags(rest))
+            case "worker":
+                return worker(rest)
+            case "token":
+                return token(rest)
+            case _:
+                sys.stderr.write(_USAGE)
+                return 2
+    except ValidationError as error:
+        for entry in error.errors(include_url=False, include_input=False):
+            where = ".".join(map(str, entry["loc"])) or "settings"
+            sys.stderr.write(f"{where}: {entry['msg']}\n")
+        return 2
+    except (Problem, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def serve(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal stops at once."""
+    from server.app import Server, StartError
+
+    logs.configure(settings.log_level, settings.log_format)
+
+    async def run() -> int:
+        server = Server(settings)
+        asked = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        # KeyboardInterrupt would not reach the coroutines of gRPC.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, asked.set)
+        try:
+            await server.start()
+        except StartError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+        await asked.wait()
+        asked.clear()
+        draining = asyncio.create_task(server.drain())
+        again = asyncio.create_task(asked.wait())
+        await asyncio.wait([draining, again], return_when=asyncio.FIRST_COMPLETED)
+        if not draining.done():
+            draining.cancel()
+            await asyncio.gather(draining, return_exceptions=True)
+            await server.stop()
+        again.cancel()
+        return 0
+
+    return asyncio.run(run())
+
+
+def worker(arguments: Sequence[str]) -> int:
+    """Runs jobs on one slot until SIGTERM."""
+    from server.app import worker_config
+    from server.worker import run_worker
+
+    parser = argparse.ArgumentParser(prog="python -m server worker", add_help=False)
+    parser.add_argument("--slot", required=True)
+    flags, rest = parser.parse_known_args(arguments)
+    parse_slots(flags.slot)
+    settings = from_flags([*rest, "--devices", ""])
+    logs.configure(settings.log_level, settings.log_format)
+    run_worker(worker_config(settings, flags.slot))
+    return 0
+
+
+def token(arguments: Sequence[str]) -> int:
+    """Makes a bearer token, stores its hash and prints it, once."""
+    parser = argparse.ArgumentParser(prog="python -m server token")
+    create = parser.add_subparsers(dest="action", required=True).add_parser("create")
+    create.add_argument("--file", type=Path, required=True, help="tokens_file of the server")
+    create.add_argument("--tenant", required=True)
+    create.add_argument("--name", required=True, help="who will use it")
+    create.add_argument("--role", action="append", required=True, dest="roles")
+    create.add_argument("--days", type=float, help="days until it expires; without: never")
+    flags = parser.parse_args(arguments)
+    expires = None if flags.days is None else time.time() + flags.days * 86400
+    sys.stdout.write(create_token(flags.file, flags.tenant, flags.name, flags.roles, expires) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,338 @@
+"""The composition root: builds every part of the server, starts it, and stops it without losing work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+from wsgiref.simple_server import WSGIServer
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2_grpc
+
+from kohort.sessions import check_installation
+from kohort.v1 import capabilities_pb2_grpc, dataset_pb2_grpc, sampling_pb2_grpc, training_pb2_grpc
+from server.auth import LOCAL, Auth
+from server.blobs import LocalBlobStore
+from server.bundles import Bundles
+from server.capabilities import VERSION, CapabilitiesService
+from server.datasets import DatasetService
+from server.errors import where
+from server.health import Health
+from server.identities import Certificates, Tokens
+from server.interceptors import Chain
+from server.janitor import Janitor
+from server.layers import AccessLog, Errors, RequestIds, RpcMetricsLayer
+from server.layout import DataDir
+from server.lifecycle import Lifecycle
+from server.limits import Admission
+from server.metrics import SERVICES, Metrics
+from server.modelcache import ModelCache
+from server.observer import Observer
+from server.sampling import SamplingService
+from server.schemas import Schemas
+from server.settings import MESSAGE_BYTES, Settings
+from server.signing import ensure_signing_key
+from server.spool import SpoolFolder
+from server.store import Store
+from server.supervisor import Supervisor
+from server.threads import Threads
+from server.tls import Certificate
+from server.training import TrainingService
+from server.watch import Watch
+from server.worker import WorkerConfig
+from trainers import registry
+
+_STORE_THREADS = 8
+_SPOOL_THREADS = 4
+_PARSE_THREADS = 2
+_log = structlog.get_logger(log="server")
+
+
+class StartError(Exception):
+    """The server cannot start; the text says why, for the operator."""
+
+
+class Server:
+    """One server. `start`, then `drain` or `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.port = 0
+        """The gRPC port, once started."""
+        self.metrics_port = 0
+        """The metrics port, once started; 0 where none is served."""
+        self.lifecycle = Lifecycle()
+        self.metrics = Metrics(list(registry.trainers()), VERSION, settings.slots())
+        self._closing = contextlib.AsyncExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Binds the ports, opens the stores, starts workers, serves.
+
+        Raises:
+            StartError: a port is taken, a file is missing, the installation is broken.
+            Problem: the store does not answer.
+        """
+        settings = self.settings
+        try:
+            check_installation()
+        except RuntimeError as error:
+            raise StartError(str(error)) from error
+        async with contextlib.AsyncExitStack() as closing:
+            self._certificate = self._read_certificate()
+            self._server = self._build()
+            closing.push_async_callback(self._server.stop, 0)
+            self.port = self._bind()
+            self._serve_metrics(closing)
+            folders = DataDir(settings.data_dir.absolute())
+            folders.prepare()
+            ensure_signing_key(settings.signing_key_file)
+            store = self._open_store(closing)
+            await self.threads.run(store.migrate)
+            closing.push_async_callback(self._cancel_tasks)
+            self._add_services(store, folders)
+            self._start_workers(closing)
+            await self.health.check()
+            await self._server.start()
+            self._closing = closing.pop_all()
+        self._tell_address()
+        _log.info("serving", host=settings.host, port=self.port, metrics_port=self.metrics_port, tls=self.tls)
+
+    def _tell_address(self) -> None:
+        target = self.settings.address_file
+        if target is not None:
+            draft = target.with_name(target.name + ".new")
+            draft.write_text(f"{self.settings.host}:{self.port}\n", encoding="utf-8")
+            draft.replace(target)
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self._certificate is not None
+
+    async def drain(self) -> None:
+        """Stops gracefully: nothing new, watchers end, samples finish or end resumable, jobs are kept."""
+        settings = self.settings
+        _log.info("draining")
+        self.lifecycle.draining.set()
+        await self.health.shut_down()
+        await asyncio.sleep(settings.drain_delay_seconds)
+        self.lifecycle.ending.set()
+        grace = settings.drain_grace_seconds
+        stopping = asyncio.create_task(self._server.stop(grace))
+        done, _ = await asyncio.wait([stopping], timeout=grace * 0.8)
+        if not done:
+            self.lifecycle.closing.set()
+        await stopping
+        await self._closing.aclose()
+        _log.info("stopped")
+
+    async def stop(self) -> None:
+        """Stops at once."""
+        self.lifecycle.draining.set()
+        self.lifecycle.ending.set()
+        self.lifecycle.closing.set()
+        await self._closing.aclose()
+
+    async def _cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _read_certificate(self) -> Certificate | None:
+        if not self.settings.tls_certificate:
+            return None
+        try:
+            certificate = Certificate(self.settings)
+        except (OSError, ValueError) as error:
+            raise StartError(f"TLS: {error}") from error
+        return certificate
+
+    def _build(self) -> grpc.aio.Server:
+        settings = self.settings
+        try:
+            tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
+            certificates = Certificates(settings.identities_file) if settings.identities_file else None
+        except (OSError, ValueError) as error:
+            raise StartError(f"identities: {error}") from error
+        chain = Chain(
+            [
+                RequestIds(),
+                RpcMetricsLayer(self.metrics.rpc),
+                AccessLog(),
+                Errors(),
+                Auth(tokens, certificates, None if settings.has_identities else LOCAL),
+                Admission(settings, self.lifecycle, self.metrics),
+            ]
+        )
+        return grpc.aio.server(interceptors=[chain], options=_options(settings))
+
+    def _bind(self) -> int:
+        settings = self.settings
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"{host}:{settings.port}"
+        try:
+            if self._certificate:
+                return self._server.add_secure_port(address, self._certificate.credentials())
+            return self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise StartError(f"cannot listen on {address}: the port is taken or not allowed") from error
+
+    def _serve_metrics(self, closing: contextlib.AsyncExitStack) -> None:
+        settings = self.settings
+        if settings.metrics_port < 0:
+            return
+        try:
+            server, self.metrics_port = self.metrics.serve(settings.metrics_host, settings.metrics_port)
+        except OSError as error:
+            where = f"{settings.metrics_host}:{settings.metrics_port}"
+            raise StartError(f"cannot serve metrics on {where}: the port is taken or not allowed") from error
+        closing.callback(_shut_down, server)
+
+    def _open_store(self, closing: contextlib.AsyncExitStack) -> Store:
+        settings = self.settings
+        self.threads = Threads("store", _STORE_THREADS)
+        self.spool_threads = Threads("spool", _SPOOL_THREADS)
+        self.parse_threads = Threads("parse", _PARSE_THREADS)
+        self.sampling_threads = Threads("sample", settings.sample_threads)
+        store = Store(
+            settings.database,
+            max_queued_jobs=settings.max_queued_jobs,
+            max_jobs_per_principal=settings.max_jobs_per_principal,
+            max_running_per_principal=settings.max_running_per_principal,
+            max_attempts=settings.max_attempts,
+            pool_size=_STORE_THREADS,
+        )
+        closing.callback(store.close)
+        for threads in (self.threads, self.spool_threads, self.parse_threads, self.sampling_threads):
+            closing.callback(threads.close)
+        return store
+
+    def _add_services(self, store: Store, folders: DataDir) -> None:
+        settings, server, threads = self.settings, self._server, self.threads
+        blobs = LocalBlobStore(folders.blobs)
+        watch = Watch(store, threads, self.lifecycle, settings.poll_seconds)
+        spool = SpoolFolder(folders.root / "spool")
+        schemas = Schemas(settings, blobs, spool, self.parse_threads)
+        bundles = Bundles(settings, store, blobs, spool, self.spool_threads, self.sampling_threads)
+        cache = ModelCache(bundles.load, self.sampling_threads, settings.cached_models, self.metrics)
+        self.health = Health(settings, store, threads, self.metrics)
+        capabilities_pb2_grpc.add_CapabilitiesServiceServicer_to_server(
+            CapabilitiesService(settings, store, threads), server
+        )
+        dataset_pb2_grpc.add_DatasetServiceServicer_to_server(
+            DatasetService(
+                settings, store, blobs, folders, spool, threads, self.spool_threads, schemas, self.metrics
+            ),
+            server,
+        )
+        training_pb2_grpc.add_TrainingServiceServicer_to_server(
+            TrainingService(settings, store, threads, watch, schemas), server
+        )
+        sampling_pb2_grpc.add_SamplingServiceServicer_to_server(
+            SamplingService(
+                settings,
+                store,
+                threads,
+                self.sampling_threads,
+                cache,
+                bundles,
+                self.lifecycle,
+                self.metrics,
+            ),
+            server,
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
+        if settings.reflection:
+            _add_reflection(server)
+        self._run(watch.run())
+        self._run(self.health.run())
+        self._run(Observer(store, threads, self.metrics, settings.poll_seconds).run())
+        self._run(Janitor(store, blobs, folders, threads).run())
+        self._run(self._keep_gauges())
+
+    def _start_workers(self, closing: contextlib.AsyncExitStack) -> None:
+        settings = self.settings
+        configs = [worker_config(settings, slot) for slot in settings.slots()]
+        grace = settings.cancel_grace_seconds + settings.terminate_grace_seconds
+        self._supervisor = Supervisor(configs, stop_s=grace + 5)
+        self._supervisor.start()
+        closing.push_async_callback(_in_thread, self._supervisor.stop)
+
+    async def _keep_gauges(self) -> None:
+        counted: dict[str, int] = {}
+        while True:
+            if self._certificate:
+                self.metrics.certificate_expiry.set(self._certificate.expires)
+            for slot, restarts in self._supervisor.restarts.items():
+                self.metrics.worker_restarts.labels(slot).inc(restarts - counted.get(slot, 0))
+                counted[slot] = restarts
+            await asyncio.sleep(self.settings.poll_seconds)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(_report)
+
+
+def worker_config(settings: Settings, slot: str) -> WorkerConfig:
+    """What a worker of this machine needs to know."""
+    return WorkerConfig(
+        data_dir=str(settings.data_dir.absolute()),
+        database_url=settings.database,
+        slot=slot,
+        lease_s=settings.lease_seconds,
+        heartbeat_s=settings.heartbeat_seconds,
+        poll_s=settings.poll_seconds,
+        max_attempts=settings.max_attempts,
+        max_running_per_principal=settings.max_running_per_principal,
+        cancel_grace_s=settings.cancel_grace_seconds,
+        terminate_grace_s=settings.terminate_grace_seconds,
+        signing_key_file=str(settings.signing_key_file.absolute()),
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+    )
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    options = [
+        # Without this a second server binds the same port and takes half of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MESSAGE_BYTES),
+        # Clients ping every 30 s; by default the core ends their connections for pinging under 300 s. Only
+        # this spelling of the option has an effect.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+    ]
+    if settings.max_connection_age_seconds:
+        options.append(("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000)))
+    return options
+
+
+def _add_reflection(server: grpc.aio.Server) -> None:
+    from grpc_reflection.v1alpha import reflection
+
+    names = [service.full_name for service in SERVICES]
+    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+
+
+def _shut_down(server: WSGIServer) -> None:
+    server.shutdown()
+    server.server_close()
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    await asyncio.to_thread(work)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        # A background task that ends is a defect: say so, and let health tell the rest.
+        _log.error("task ended", error=where(error))

@@ -1,0 +1,105 @@
+"""Health per service, from facts: a store that takes writes, workers that live, a graph runtime that runs.
+
+Nothing is probed inside a health check: a background task looks every few
+seconds and sets what the checks answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from grpc_health.v1 import health, health_pb2
+
+from kohort.problem import Problem
+from server.metrics import SERVICES, Metrics
+from server.settings import Settings
+from server.store import Store
+from server.threads import Threads
+
+CAPABILITIES, DATASET, SAMPLING, TRAINING = (
+    "kohort.v1.CapabilitiesService",
+    "kohort.v1.DatasetService",
+    "kohort.v1.SamplingService",
+    "kohort.v1.TrainingService",
+)
+_log = structlog.get_logger(log="health")
+
+
+class Health:
+    """Keeps the health servicer up to date.
+
+    "" and CapabilitiesService say that the process lives. SamplingService needs
+    a readable store, DatasetService a writable one, TrainingService a live
+    worker besides.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, threads: Threads, metrics: Metrics, every_seconds: float = 5.0
+    ) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self._settings = settings
+        self._store = store
+        self._threads = threads
+        self._metrics = metrics
+        self._every = every_seconds
+        self._workers: dict[str, int] = {}
+        self._ready = dict.fromkeys((s.full_name for s in SERVICES), False)
+
+    async def check(self) -> None:
+        """Looks once and publishes what it sees."""
+        readable = await self._holds(self._count_workers)
+        writable = await self._holds(self._check_writable)
+        workers = sum(self._workers.values())
+        facts = {
+            CAPABILITIES: True,
+            SAMPLING: readable,
+            DATASET: writable,
+            TRAINING: writable and workers > 0,
+        }
+        serving = health_pb2.HealthCheckResponse
+        for service, ready in facts.items():
+            if ready != self._ready[service]:
+                _log.info("health", service=service, serving=ready)
+            self._ready[service] = ready
+            self._metrics.ready.labels(service).set(ready)
+            await self.servicer.set(service, serving.SERVING if ready else serving.NOT_SERVING)
+        for kind in ("cpu", "cuda"):
+            self._metrics.workers.labels(kind).set(self._workers.get(kind, 0))
+
+    async def run(self) -> None:
+        """Looks until cancelled."""
+        while True:
+            await self.check()
+            await asyncio.sleep(self._every)
+
+    async def shut_down(self) -> None:
+        """Answers NOT_SERVING from now on."""
+        for service in self._ready:
+            self._metrics.ready.labels(service).set(0)
+        await self.servicer.enter_graceful_shutdown()
+
+    def _count_workers(self) -> None:
+        counts: dict[str, int] = {}
+        for worker in self._store.workers.live(self._settings.lease_seconds):
+            counts[worker.kind] = counts.get(worker.kind, 0) + 1
+        self._workers = counts
+
+    def _check_writable(self) -> None:
+        self._store.check_writable()
+        _touch(self._settings.data_dir)
+
+    async def _holds(self, probe: Callable[[], None]) -> bool:
+        try:
+            await self._threads.run(probe)
+        except (Problem, OSError):
+            return False
+        return True
+
+
+def _touch(folder: Path) -> None:
+    probe = folder / ".writable"
+    probe.write_bytes(b"1")
+    probe.unlink()

@@ -1,0 +1,133 @@
+"""What nobody else cleans: lost leases, expired datasets, and what a kill left lying about."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from pathlib import Path
+
+import structlog
+
+from kohort.problem import Problem
+from server.blobs import BlobStore
+from server.layout import DataDir
+from server.records import JobState
+from server.store import Store
+from server.threads import Threads
+
+log = structlog.get_logger(log="janitor")
+
+KEPT_EVENTS = 20_000
+"""Events of a job that are kept."""
+_ORPHAN_SECONDS = 24 * 3600.0
+_RUNNING = (JobState.RUNNING, JobState.CANCELLING)
+
+
+class Janitor:
+    """Sweeps until cancelled. Several may sweep one database: each step may be done twice.
+
+    Args:
+        store: the database.
+        blobs: the blob store.
+        folders: of this machine.
+        threads: where the work runs.
+        lease_every_s: how often lost leases are looked for.
+        sweep_every_s: how often all else is swept.
+        orphan_s: how old a blob that no record names must be; younger ones may be of an upload under way.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: BlobStore,
+        folders: DataDir,
+        threads: Threads,
+        *,
+        lease_every_s: float = 1.0,
+        sweep_every_s: float = 60.0,
+        orphan_s: float = _ORPHAN_SECONDS,
+    ) -> None:
+        self._store, self._blobs, self._folders, self._threads = store, blobs, folders, threads
+        self._lease_every_s, self._sweep_every_s, self._orphan_s = lease_every_s, sweep_every_s, orphan_s
+
+    async def run(self) -> None:
+        """Sweeps until cancelled."""
+        swept = -self._sweep_every_s
+        while True:
+            try:
+                await self._threads.run(self.requeue)
+                if time.monotonic() - swept >= self._sweep_every_s:
+                    swept = time.monotonic()
+                    await self._threads.run(self.sweep)
+            except Problem as problem:
+                log.warning("sweep failed", reason=problem.reason)
+            await asyncio.sleep(self._lease_every_s)
+
+    def requeue(self) -> None:
+        """Takes jobs from workers that were not heard of."""
+        for job, state in self._store.leases.requeue_expired().items():
+            log.warning("lease expired", job=job, state=state.value)
+
+    def sweep(self) -> None:
+        """Everything else, once. Raises Problem of the stores."""
+        expired = self._store.datasets.expire()
+        purge_tombstones(self._store, self._blobs)
+        self._store.requests.forget_expired()
+        self._store.workers.forget_dead()
+        self._store.jobs.compact_events(KEPT_EVENTS)
+        sweep_folders(self._store, self._folders)
+        _sweep_spool(self._folders.root / "spool", self._orphan_s)
+        orphans = self._sweep_blobs()
+        if expired or orphans:
+            log.info("swept", expired_datasets=len(expired), orphaned_blobs=orphans)
+
+    def _sweep_blobs(self) -> int:
+        # Blobs first, records second: what became a record in between is spared.
+        oldest = time.time() - self._orphan_s
+        old = [blob.key for blob in self._blobs.list() if blob.put_time < oldest]
+        kept = self._store.models.blob_keys()
+        prefixes = self._store.datasets.blob_prefixes()
+        orphans = [key for key in old if key not in kept and not _below(key, prefixes)]
+        for key in orphans:
+            self._blobs.delete(key)
+        return len(orphans)
+
+
+def purge_tombstones(store: Store, blobs: BlobStore) -> None:
+    """Deletes the bytes of every tombstone that still has some. Raises Problem of the stores."""
+    for dataset in store.datasets.unpurged():
+        blobs.delete(dataset.blob_prefix)
+        store.datasets.purged(dataset.id)
+
+
+def sweep_folders(store: Store, folders: DataDir) -> None:
+    """Removes scratch of attempts that are over and checkpoints of jobs that are over, on this machine."""
+    scratch = [(path.parent.name, path) for path in folders.scratch.glob("*/*")]
+    checkpoints = [(path.name, path) for path in folders.checkpoints.glob("*")]
+    known = store.jobs.standing({job for job, _ in scratch + checkpoints})
+    for job, path in scratch:
+        state, attempt = known.get(job, (JobState.FAILED, 0))
+        if state not in _RUNNING or path.name != str(attempt):
+            folders.close_scratch(job, int(path.name) if path.name.isdecimal() else 0)
+    for job, _ in checkpoints:
+        state, _attempt = known.get(job, (JobState.FAILED, 0))
+        if state.terminal:
+            folders.close_checkpoints(job)
+
+
+def _sweep_spool(spool: Path, older_s: float) -> None:
+    """Uploads that a kill interrupted."""
+    oldest = time.time() - older_s
+    for path in spool.glob("*"):
+        try:
+            if path.stat().st_mtime < oldest:
+                shutil.rmtree(path, ignore_errors=True)
+        except FileNotFoundError:
+            continue
+
+
+def _below(key: str, prefixes: set[str]) -> bool:
+    """Whether the key or a folder above it is among the prefixes."""
+    parts = key.split("/")
+    return any("/".join(parts[:end]) in prefixes for end in range(1, len(parts) + 1))

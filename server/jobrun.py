@@ -1,0 +1,230 @@
+"""One claimed job on a worker: the child's attempt, and what is made of how it ends."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from kohort.problem import Problem
+from kohort.schema import Finding, Schema
+from server.attempt import Attempt, Ended, Grace, Why
+from server.blobs import BlobExistsError, BlobMissingError, BlobStore, bundle_key
+from server.journal import Journal
+from server.layout import DataDir
+from server.lease import Heart, Lease
+from server.processes import is_full
+from server.protocol import ChildSpec
+from server.records import JobRecord, LeaseLost, ModelRecord
+from server.store import Store
+
+if TYPE_CHECKING:
+    from server.worker import WorkerConfig
+
+log = structlog.get_logger(log="worker")
+
+_RETRY_SECONDS = 0.5
+_PATIENCE_SECONDS = 30.0
+"""How long a finished bundle waits for room in the blob store."""
+_TRANSIENT = frozenset({"STORE_UNAVAILABLE", "STORAGE_FULL"})
+
+
+class JobRun:
+    """Runs one attempt and writes its outcome under the lease, or nothing at all."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        worker: str,
+        store: Store,
+        blobs: BlobStore,
+        folders: DataDir,
+        heart: Heart,
+        lease: Lease,
+    ) -> None:
+        self._config, self._worker = config, worker
+        self._store, self._blobs, self._folders = store, blobs, folders
+        self._heart, self._lease = heart, lease
+        self._fence = (lease.job, lease.attempt, worker)
+        self._journal = Journal(store, *self._fence)
+
+    def run(self, job: JobRecord, leaving: Callable[[], bool]) -> None:
+        """To the end of the attempt. A lost lease and a mute store end it without a word."""
+        try:
+            self._run(job, leaving)
+        except LeaseLost:
+            log.warning("lease lost", job=job.id, attempt=job.attempt)
+        except Problem as problem:
+            log.warning("attempt abandoned", job=job.id, attempt=job.attempt, reason=problem.reason)
+        finally:
+            self._folders.close_scratch(job.id, job.attempt)
+
+    def _run(self, job: JobRecord, leaving: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + job.spec.max_runtime_s - job.run_seconds
+
+        def should_stop() -> Why | None:
+            if self._heart.is_lost(self._lease):
+                return Why.LOST
+            if self._lease.cancel:
+                return Why.CANCEL
+            if time.monotonic() >= deadline:
+                return Why.RUNTIME
+            return Why.LEAVING if leaving() else None
+
+        try:
+            spec = self._spec(job)
+        except BlobMissingError:
+            self._insist(lambda: self._fail("DATASET_EXPIRED", "the bytes of the dataset are gone"))
+            return
+        except OSError as error:
+            reason = "STORAGE_FULL" if is_full(error) else "INTERNAL"
+            self._insist(lambda: self._fail(reason, "the worker's disk cannot be written"))
+            return
+        grace = Grace(self._config.cancel_grace_s, self._config.terminate_grace_s)
+        ended = Attempt(spec, self._journal.take, should_stop, grace, self._config.silence_s).run()
+        if ended.why is not Why.LOST:
+            self._insist(self._journal.finish)
+        if ended.why is Why.LOST:
+            raise LeaseLost
+        self._conclude(job, spec, ended)
+
+    def _conclude(self, job: JobRecord, spec: ChildSpec, ended: Ended) -> None:
+        kind = ended.result["type"] if ended.result is not None else None
+        log.info(
+            "child ended", job=job.id, attempt=job.attempt, result=kind, status=ended.status, why=ended.why
+        )
+        if ended.result is not None and kind == "done":
+            # A stop that came too late changes nothing: the work is done.
+            self._publish(job, spec, ended.result)
+        elif ended.why is Why.CANCEL:
+            self._insist(lambda: self._store.leases.cancelled(*self._fence))
+        elif ended.why is Why.RUNTIME:
+            self._insist(lambda: self._fail("MAX_RUNTIME_EXCEEDED", "the job ran longer than it may"))
+        elif ended.why is Why.LEAVING:
+            self._give_back(lost=False, message="its worker went away")
+            return
+        elif ended.result is not None and kind == "problem":
+            problem = ended.result
+            self._insist(lambda: self._fail(problem["reason"], problem["message"], problem["column"]))
+        elif ended.result is not None and kind == "crash":
+            log.error(
+                "training raised", job=job.id, exception=ended.result["exception"], at=ended.result["frames"]
+            )
+            message = f"training raised {ended.result['exception']}"
+            self._insist(lambda: self._fail("TRAINING_FAILED", message))
+        elif ended.out_of_memory:
+            self._insist(lambda: self._fail("OUT_OF_MEMORY", "training needs more memory than there is"))
+        else:
+            self._give_back(lost=True, message=f"its training process died ({_status(ended.status)})")
+            return
+        self._folders.close_checkpoints(job.id)
+
+    def _publish(self, job: JobRecord, spec: ChildSpec, result: Mapping[str, Any]) -> None:
+        key = bundle_key(job.tenant, spec.model, job.attempt)
+        self._journal.take({"type": "phase", "phase": "publishing"})
+        self._insist(self._journal.finish)
+        try:
+            self._insist(lambda: self._put(key, Path(spec.bundle)), _PATIENCE_SECONDS)
+        except Problem as problem:
+            reason, message = problem.reason, problem.message
+            self._insist(lambda: self._fail(reason, message))
+            return
+        self._insist(lambda: self._store.leases.publish(*self._fence, self._model(job, spec, key, result)))
+
+    def _put(self, key: str, bundle: Path) -> None:
+        try:
+            self._blobs.put(key, bundle)
+        except BlobExistsError:
+            return  # nobody else has this key: a try before this one came through after all
+
+    def _model(self, job: JobRecord, spec: ChildSpec, key: str, result: Mapping[str, Any]) -> ModelRecord:
+        return ModelRecord(
+            id=spec.model,
+            tenant=job.tenant,
+            principal=job.principal,
+            display_name=job.spec.display_name,
+            labels=job.spec.labels,
+            schema=Schema.from_json(result["schema"]),
+            trainer=job.spec.trainer,
+            parameters=job.spec.parameters,
+            job=job.id,
+            dataset=job.spec.dataset,
+            content_digest=bytes.fromhex(result["content_digest"]),
+            bundle_digest=bytes.fromhex(result["bundle_digest"]),
+            size_bytes=result["size_bytes"],
+            program=result["program"],
+            unit=result["unit"],
+            verified=result["verified"],
+            privacy=result["privacy"],
+            findings=tuple(Finding(**f) for f in result["findings"]),
+            create_time=0.0,
+            blob_key=key,
+        )
+
+    def _spec(self, job: JobRecord) -> ChildSpec:
+        config = self._config
+        dataset = self._store.datasets.get(job.tenant, job.spec.dataset)
+        scratch = self._folders.open_scratch(job.id, job.attempt)
+        return ChildSpec(
+            parent=os.getpid(),
+            entry=config.entry,
+            slot=config.slot,
+            # A child sees its own GPU alone, under number 0.
+            device="cuda:0" if config.slot.startswith("cuda") else "cpu",
+            lock_folder=str(self._folders.slots),
+            job=job.id,
+            attempt=job.attempt,
+            model=uuid.uuid4().hex,
+            tenant=job.tenant,
+            dataset=job.spec.dataset,
+            dataset_digest=dataset.digest.hex(),
+            dataset_folder=str(self._blobs.materialise(dataset.blob_prefix, scratch / "dataset")),
+            bundle=str(scratch / "bundle.kohort"),
+            checkpoints=str(self._folders.open_checkpoints(job.id, job.attempt)),
+            trainer=job.spec.trainer,
+            parameters=dict(job.spec.parameters),
+            schema=job.spec.schema.to_json(),
+            seed=job.spec.seed,
+            options=asdict(job.spec.options),
+            signing_key_file=config.signing_key_file,
+            alive_s=min(config.heartbeat_s, config.silence_s / 4),
+            threads=config.threads,
+        )
+
+    def _fail(self, reason: str, message: str, column: str = "") -> None:
+        self._store.leases.fail(*self._fence, reason, message, column)
+
+    def _give_back(self, *, lost: bool, message: str) -> None:
+        def give_back() -> None:
+            state = self._store.leases.give_back(*self._fence, lost=lost, message=message)
+            log.warning("job given back", job=self._fence[0], attempt=self._fence[1], state=state.value)
+            if state.terminal:
+                self._folders.close_checkpoints(self._fence[0])
+
+        self._insist(give_back)
+
+    def _insist(self, write: Callable[[], None], patience_s: float = math.inf) -> None:
+        """Writes again and again while the store does not answer, the patience holds and the lease may."""
+        end = time.monotonic() + patience_s
+        while True:
+            try:
+                write()
+                return
+            except Problem as problem:
+                over = time.monotonic() >= end or self._heart.is_lost(self._lease)
+                if over or problem.reason not in _TRANSIENT:
+                    raise
+                log.warning("outcome waits", job=self._fence[0], reason=problem.reason)
+                time.sleep(_RETRY_SECONDS)
+
+
+def _status(status: int) -> str:
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -1,0 +1,63 @@
+"""Keyed hashes of patients: what a tombstone keeps to answer "was this patient in it?".
+
+A hash is HMAC-SHA256 under a key of this server over tenant and subject key,
+so nobody without the key can try identifiers, and one patient hashes equally in
+every dataset of a tenant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+HASH_BYTES = 32
+_KEY_BYTES = 32
+
+
+def load_key(path: Path) -> bytes:
+    """The key in a file that its owner alone may read; made where there is none.
+
+    Raises:
+        PermissionError: others may read the file.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    if not path.exists():
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(fresh, path)  # of two that make one at once, both use the first
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    if path.stat().st_mode & 0o077:
+        raise PermissionError("the patient hash key must be readable by its owner alone")
+    return path.read_bytes()
+
+
+def patient_hashes(key: bytes, tenant: str, patients: Iterable[str]) -> bytes:
+    """The hashes of distinct patients, sorted and joined, so that their order tells nothing."""
+    prefix = tenant.encode() + b"\0"
+    hashes = {hmac.new(key, prefix + patient.encode(), hashlib.sha256).digest() for patient in patients}
+    return b"".join(sorted(hashes))
+
+
+def holds(hashes: bytes, key: bytes, tenant: str, patient: str) -> bool:
+    """Whether a patient is among `patient_hashes`."""
+    wanted = patient_hashes(key, tenant, [patient])
+    low, high = 0, len(hashes) // HASH_BYTES
+    while low < high:
+        middle = (low + high) // 2
+        if hashes[middle * HASH_BYTES : (middle + 1) * HASH_BYTES] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return hashes[low * HASH_BYTES : (low + 1) * HASH_BYTES] == wanted

@@ -1,0 +1,291 @@
+"""Every metric of the server, declared once; docs/metrics.md describes each and a test compares the two.
+
+No label holds a job, model, tenant, column or error text: every label set is
+known at start and registered then, so that rates begin at 0.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from wsgiref.simple_server import WSGIServer
+
+import grpc
+from google.protobuf import descriptor
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
+
+from kohort.v1 import capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2
+
+RPC_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600)
+STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
+JOB_BUCKETS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600, 7200, 14400, 28800, 57600, 86400)
+PHASES = ("preparing", "fitting", "exporting", "verifying", "publishing", "other")
+STAGES = ("queue", "generate", "encode", "write")
+STATES = ("QUEUED", "RUNNING", "CANCELLING")
+OUTCOMES = ("SUCCEEDED", "FAILED", "CANCELLED")
+STREAM_CLASSES = ("sample", "upload", "watch")
+UPLOAD_FORMATS = ("columns", "csv", "parquet", "excel")
+SAMPLE_FORMATS = ("columns", "arrow", "csv")
+
+SERVICES: tuple[descriptor.ServiceDescriptor, ...] = tuple(
+    service
+    for module in (capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+)
+"""Every service of the contract."""
+
+SPELLING = {
+    code: "OK" if code.name == "OK" else "".join(part.capitalize() for part in code.name.split("_"))
+    for code in grpc.StatusCode
+}
+"""Go's names of the codes, such as InvalidArgument: dashboards made for Go servers query them."""
+SPELLING[grpc.StatusCode.CANCELLED] = "Canceled"
+
+_RPC_LABELS = ("grpc_type", "grpc_service", "grpc_method")
+
+
+@dataclass(frozen=True)
+class RpcSeries:
+    """The series of one method."""
+
+    started: Counter
+    received: Counter
+    sent: Counter
+    seconds: Histogram
+    _handled: Counter
+    _labels: tuple[str, str, str]
+
+    def handled(self, code: str) -> Counter:
+        """The counter of calls that ended with that code."""
+        return self._handled.labels(*self._labels, code)
+
+
+class RpcMetrics:
+    """The names of go-grpc-prometheus, which existing dashboards query."""
+
+    def __init__(self, registry: CollectorRegistry, codes: Iterable[str]) -> None:
+        self._started = Counter(
+            "grpc_server_started_total", "RPCs started on the server.", _RPC_LABELS, registry=registry
+        )
+        self._handled = Counter(
+            "grpc_server_handled_total",
+            "RPCs completed on the server, whatever the code.",
+            (*_RPC_LABELS, "grpc_code"),
+            registry=registry,
+        )
+        self._received = Counter(
+            "grpc_server_msg_received_total",
+            "Messages from clients.",
+            _RPC_LABELS,
+            registry=registry,
+        )
+        self._sent = Counter(
+            "grpc_server_msg_sent_total", "Messages to clients.", _RPC_LABELS, registry=registry
+        )
+        self._seconds = Histogram(
+            "grpc_server_handling_seconds",
+            "Seconds from the start of an RPC to its end; a stream ends with its last message.",
+            _RPC_LABELS,
+            buckets=RPC_BUCKETS,
+            registry=registry,
+        )
+        self._codes = tuple(codes)
+        self._series: dict[str, RpcSeries] = {}
+        for service in SERVICES:
+            for method in service.methods:
+                self._add(service.full_name, method.name, _type(method))
+
+    def of(self, method: str) -> RpcSeries:
+        """The series of a method such as "/kohort.v1.TrainingService/Train"."""
+        series = self._series.get(method)
+        if series is None:  # health and reflection: only what this server serves comes here
+            _, service, name = method.split("/")
+            stream = name in ("Watch", "ServerReflectionInfo")
+            series = self._add(service, name, "server_stream" if stream else "unary")
+        return series
+
+    def _add(self, service: str, name: str, kind: str) -> RpcSeries:
+        labels = (kind, service, name)
+        for code in self._codes:
+            self._handled.labels(*labels, code)
+        series = RpcSeries(
+            self._started.labels(*labels),
+            self._received.labels(*labels),
+            self._sent.labels(*labels),
+            self._seconds.labels(*labels),
+            self._handled,
+            labels,
+        )
+        self._series[f"/{service}/{name}"] = series
+        return series
+
+
+class Metrics:
+    """The registry of one server."""
+
+    def __init__(self, trainers: Sequence[str] = (), version: str = "", slots: Sequence[str] = ()) -> None:
+        self.registry = CollectorRegistry()
+        new = _Maker(self.registry)
+        ProcessCollector(registry=self.registry)
+        self.rpc = RpcMetrics(self.registry, SPELLING.values())
+        self.build_info = new.gauge(
+            "kohort_build_info", "Always 1; the labels say what runs.", "version", "python"
+        )
+        self.build_info.labels(version, platform.python_version()).set(1)
+
+        self.jobs = new.gauge("kohort_jobs", "Jobs that are not over, by state.", "state", known=[STATES])
+        self.jobs_ended = new.counter(
+            "kohort_jobs_ended_total", "Jobs that ended.", "trainer", "outcome", known=[trainers, OUTCOMES]
+        )
+        self.job_queue_seconds = new.histogram(
+            "kohort_job_queue_seconds", "Seconds from a job's creation to its first worker.", JOB_BUCKETS
+        )
+        self.job_seconds = new.histogram(
+            "kohort_job_duration_seconds",
+            "Seconds from a job's first worker to its end.",
+            JOB_BUCKETS,
+            "trainer",
+            "outcome",
+            known=[trainers, OUTCOMES],
+        )
+        self.phase_seconds = new.histogram(
+            "kohort_job_phase_seconds",
+            "Seconds that a phase of a job took.",
+            JOB_BUCKETS,
+            "phase",
+            known=[PHASES],
+        )
+        self.epochs = new.counter(
+            "kohort_train_epochs_total", "Epochs (or iterations) fitted.", "trainer", known=[trainers]
+        )
+        self.train_rows = new.counter(
+            "kohort_train_rows_total",
+            "Rows learned from, counted once per epoch.",
+            "trainer",
+            known=[trainers],
+        )
+        self.attempts_lost = new.counter(
+            "kohort_job_attempts_lost_total", "Attempts that ended because their worker was lost."
+        )
+        self.workers = new.gauge(
+            "kohort_workers",
+            "Live workers of all machines, by kind.",
+            "kind",
+            known=[("cpu", "cuda")],
+        )
+        self.worker_restarts = new.counter(
+            "kohort_worker_restarts_total",
+            "Workers of this machine that were started again.",
+            "slot",
+            known=[slots],
+        )
+
+        self.upload_bytes = new.counter(
+            "kohort_upload_bytes_total", "Bytes of datasets taken in.", "format", known=[UPLOAD_FORMATS]
+        )
+        self.upload_rows = new.counter(
+            "kohort_upload_rows_total", "Rows of datasets stored.", "format", known=[UPLOAD_FORMATS]
+        )
+        self.parse_seconds = new.histogram(
+            "kohort_upload_parse_seconds",
+            "Seconds that reading an upload took.",
+            RPC_BUCKETS,
+            "format",
+            known=[UPLOAD_FORMATS],
+        )
+
+        self.sample_rows = new.counter(
+            "kohort_sample_rows_total", "Synthetic rows sent.", "format", known=[SAMPLE_FORMATS]
+        )
+        self.sample_bytes = new.counter(
+            "kohort_sample_bytes_total", "Bytes of synthetic rows sent.", "format", known=[SAMPLE_FORMATS]
+        )
+        self.sample_seconds = new.histogram(
+            "kohort_sample_stage_seconds",
+            "Seconds per batch: waiting for a thread, running graphs, encoding, waiting for the client.",
+            STAGE_BUCKETS,
+            "stage",
+            known=[STAGES],
+        )
+        self.cache_hits = new.counter("kohort_model_cache_hits_total", "Samples whose model was ready.")
+        self.cache_misses = new.counter(
+            "kohort_model_cache_misses_total", "Samples whose model had to be loaded."
+        )
+        self.cached_models = new.gauge("kohort_model_cache_models", "Models held ready to sample.")
+
+        self.streams = new.gauge(
+            "kohort_streams", "Streams under way, by class.", "class", known=[STREAM_CLASSES]
+        )
+        self.streams_refused = new.counter(
+            "kohort_streams_refused_total",
+            "Streams refused because there were too many.",
+            "class",
+            known=[STREAM_CLASSES],
+        )
+        self.ready = new.gauge(
+            "kohort_ready",
+            "1 while a service answers SERVING to health checks, by service.",
+            "service",
+            known=[[s.full_name for s in SERVICES]],
+        )
+        self.certificate_expiry = new.gauge(
+            "kohort_certificate_expiry_timestamp_seconds",
+            "When the server's certificate expires, in Unix seconds; 0 without TLS.",
+        )
+
+    def serve(self, host: str, port: int) -> tuple[WSGIServer, int]:
+        """Serves the registry over HTTP. Returns the server and its port; raises OSError if it is taken."""
+        server, _ = start_http_server(port, host, self.registry)
+        return server, int(server.server_port)
+
+
+class _Maker:
+    """Declares metrics in one registry and registers their known label sets."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def counter(self, name: str, text: str, *labels: str, known: Sequence[Iterable[str]] = ()) -> Counter:
+        metric = Counter(name, text, labels, registry=self._registry)
+        _register(metric, known)
+        return metric
+
+    def gauge(self, name: str, text: str, *labels: str, known: Sequence[Iterable[str]] = ()) -> Gauge:
+        metric = Gauge(name, text, labels, registry=self._registry)
+        _register(metric, known)
+        return metric
+
+    def histogram(
+        self,
+        name: str,
+        text: str,
+        buckets: Sequence[float],
+        *labels: str,
+        known: Sequence[Iterable[str]] = (),
+    ) -> Histogram:
+        metric = Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+        _register(metric, known)
+        return metric
+
+
+def _register(metric: Counter | Gauge | Histogram, known: Sequence[Iterable[str]]) -> None:
+    for values in product(*known) if known else ():
+        metric.labels(*values)
+
+
+def _type(method: descriptor.MethodDescriptor) -> str:
+    return {
+        (False, False): "unary",
+        (False, True): "server_stream",
+        (True, False): "client_stream",
+        (True, True): "bidi_stream",
+    }[method.client_streaming, method.server_streaming]

@@ -1,0 +1,187 @@
+"""What the training child does: tables in, bundle out.
+
+Prepares, fits, exports, verifies. It runs in the child and imports rooms below
+the server only; nothing here knows a worker, a lease or a store.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kohort.bundle import read_bundle
+from kohort.programs import SampleSpec
+from kohort.schema import Finding, Schema
+from server.child import Reporter
+from server.protocol import ChildSpec
+from tables.infer import physicalise_all
+from tables.split import SplitRule, cap_rows_per_patient, split_by_patient
+from tables.statistics import patient_count
+from tables.store import read_tableset
+from tables.tableset import TableSet
+from trainers.base import FitRequest, Hooks, Progress, Stopped
+from trainers.registry import trainer as trainer_of
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+# Those that were used, of the ones that a result can depend on.
+_LIBRARIES = ("ctgan", "numpy", "onnx", "onnxruntime", "scipy", "torch")
+_NOT_PRIVATE = (
+    "Trained without differential privacy. Values of fewer than {k} patients are not reproduced as such; "
+    "beyond that nothing is guaranteed, and the model counts as personal data of the patients behind it."
+)
+
+
+def run_job(spec: ChildSpec, reporter: Reporter) -> dict[str, Any] | None:
+    """Trains and writes the bundle; the fields of the result, None when it was stopped.
+
+    Raises:
+        Problem: of the data, the training or the parity of the export.
+    """
+    try:
+        return _run(spec, reporter)
+    except Stopped:
+        return None
+
+
+def _run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
+    findings: list[Finding] = []
+
+    def warn(finding: Finding) -> None:
+        if finding not in findings:
+            findings.append(finding)
+            reporter.warn(finding.to_json())
+
+    schema = Schema.from_json(spec.schema)
+    hooks = Hooks(
+        progress=_Forecast(reporter),
+        should_stop=reporter.should_stop,
+        phase=reporter.phase,
+        warn=warn,
+        checkpoints=Path(spec.checkpoints),
+    )
+    reporter.phase("preparing")
+    trainer = trainer_of(spec.trainer)
+    request, rule = _prepare(spec, schema, warn)
+    hooks.check()
+    reporter.phase("fitting")
+    generator = trainer.fit(request, hooks)
+    hooks.check()
+    # Brings onnx and protobuf, which a training has no use for.
+    from exporters.publish import export_bundle
+
+    k = spec.options["min_patients"]
+    if not trainer.info.differential_privacy:
+        warn(Finding("NO_DIFFERENTIAL_PRIVACY", "the model was trained without differential privacy"))
+    written = export_bundle(
+        generator,
+        schema,
+        trainer.info,
+        spec.parameters,
+        spec.seed,
+        {
+            "differentially_private": False,
+            "epsilon": None,
+            "delta": None,
+            "min_patients_per_value": k,
+            "statement": _NOT_PRIVATE.format(k=k),
+        },
+        findings,
+        _lineage(spec, rule),
+        spec.bundle,
+        _signing_key(spec),
+        # The worker publishes; what comes third here only writes the file.
+        phase=lambda name: reporter.phase(name) if name != "publishing" else None,
+    )
+    return _result(Path(spec.bundle), written.digest, spec)
+
+
+def _prepare(
+    spec: ChildSpec, schema: Schema, warn: Callable[[Finding], None]
+) -> tuple[FitRequest, SplitRule]:
+    """What the trainer is given, and the rule that kept the hold-out from it."""
+    options = spec.options
+    split = split_by_patient(
+        physicalise_all(read_tableset(Path(spec.dataset_folder)), schema),
+        # One dataset is split in one way, so that models of it can be compared.
+        salt=bytes.fromhex(spec.dataset_digest),
+        holdout=options["holdout"],
+        validation=options["validation"],
+        min_patients=options["min_patients"],
+    )
+    for table in split.train:
+        if patient_count(table.subjects()) < table.num_rows:
+            lost = "rows of one patient are modelled one by one; what ties them together is not learned"
+            warn(Finding("LONGITUDINAL_STRUCTURE_LOST", lost, table.schema.name))
+    cap = options["max_rows_per_patient"]
+    request = FitRequest(
+        train=TableSet({t.schema.name: cap_rows_per_patient(t, cap, spec.seed) for t in split.train}),
+        validation=split.validation,
+        parameters=spec.parameters,
+        seed=spec.seed,
+        min_patients=options["min_patients"],
+        device=spec.device,
+    )
+    return request, split.rule
+
+
+def _lineage(spec: ChildSpec, rule: SplitRule) -> dict[str, Any]:
+    return {
+        "dataset": spec.dataset,
+        "dataset_digest": spec.dataset_digest,
+        "job": spec.job,
+        "attempt": spec.attempt,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in _LIBRARIES if name in sys.modules},
+        "split": rule.to_json(),
+    }
+
+
+def _signing_key(spec: ChildSpec) -> Ed25519PrivateKey | None:
+    from exporters.bundle import load_signing_key
+
+    return load_signing_key(Path(spec.signing_key_file).read_bytes()) if spec.signing_key_file else None
+
+
+def _result(path: Path, digest: bytes, spec: ChildSpec) -> dict[str, Any]:
+    """Read back from the file, and sampled from: what is published is what was written, and works."""
+    bundle = read_bundle(path)
+    program = bundle.program()
+    next(iter(program.units(SampleSpec(spec.seed), 0, 1)), None)
+    return {
+        "schema": program.schema.to_json(),
+        "content_digest": bundle.manifest.content_digest.hex(),
+        "bundle_digest": digest.hex(),
+        "size_bytes": path.stat().st_size,
+        "program": bundle.manifest.program_name,
+        "unit": program.unit,
+        "verified": bool(spec.signing_key_file),
+        "privacy": dict(bundle.manifest.privacy),
+        "findings": [finding.to_json() for finding in bundle.manifest.findings],
+    }
+
+
+class _Forecast:
+    """Adds to each report the time that is left, from the pace since the first."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        values: Mapping[str, Any] = asdict(progress)
+        eta: float | None = None
+        if self._first is None:
+            self._first = (progress.step, now)
+        elif progress.total_steps and progress.step > self._first[0]:
+            pace = (now - self._first[1]) / (progress.step - self._first[0])
+            eta = pace * (progress.total_steps - progress.step)
+        self._reporter.progress({**values, "eta_s": eta}, last=progress.step == progress.total_steps)

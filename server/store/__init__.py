@@ -1,0 +1,78 @@
+"""The stores: one database is queue, history and truth.
+
+`Store` opens it. Every method is short, blocks, and may be called from any
+thread; services call them through a bounded thread pool.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from kohort.problem import Problem
+from server.store import migrate
+from server.store.datasets import DatasetStore
+from server.store.engine import Database, clock
+from server.store.jobs import JobStore
+from server.store.leases import LeaseStore
+from server.store.models import ModelStore
+from server.store.requests import WINDOW_SECONDS, RequestStore
+from server.store.schema import turns
+from server.store.workers import WorkerStore
+
+__all__ = ["Store"]
+
+
+class Store:
+    """Everything the server remembers.
+
+    Args:
+        url: a SQLAlchemy URL, ``sqlite:////…`` or ``postgresql://…``.
+        max_queued_jobs: jobs waiting, of all principals.
+        max_jobs_per_principal: jobs waiting or running, of one principal.
+        max_running_per_principal: jobs of one principal that run at once.
+        max_attempts: how often the workers of a job may be lost.
+        request_window_s: how long a request id makes a call safe to repeat.
+        pool_size: connections at most.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_queued_jobs: int = 1000,
+        max_jobs_per_principal: int = 100,
+        max_running_per_principal: int = 1_000_000,
+        max_attempts: int = 3,
+        request_window_s: float = WINDOW_SECONDS,
+        pool_size: int = 8,
+    ) -> None:
+        self._database = Database(url, pool_size)
+        self.jobs = JobStore(self._database, max_queued_jobs, max_jobs_per_principal, request_window_s)
+        self.leases = LeaseStore(self._database, max_attempts, max_running_per_principal)
+        self.datasets = DatasetStore(self._database, request_window_s)
+        self.models = ModelStore(self._database, request_window_s)
+        self.workers = WorkerStore(self._database)
+        self.requests = RequestStore(self._database)
+
+    def migrate(self) -> None:
+        """Brings the tables to this version; safe when several processes do it at once."""
+        migrate.upgrade(self._database)
+
+    def check_version(self) -> None:
+        """Raises Problem STORE_UNAVAILABLE when the tables are of another version."""
+        if not migrate.is_current(self._database):
+            raise Problem("STORE_UNAVAILABLE", "the database is of another version: start the server first")
+
+    def check_writable(self) -> None:
+        """Raises Problem STORE_UNAVAILABLE or STORAGE_FULL when nothing can be stored now."""
+        with self._database.write() as connection:
+            connection.execute(sa.update(turns).where(turns.c.name == "queue").values(name="queue"))
+
+    def now(self) -> float:
+        """Seconds since 1970 by the database's clock."""
+        with self._database.read() as connection:
+            return float(connection.scalar(sa.select(clock())) or 0.0)
+
+    def close(self) -> None:
+        """Closes idle connections."""
+        self._database.close()

@@ -1,0 +1,92 @@
+"""Rows of the database to records and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from kohort.schema import Finding, Schema, SchemaOverrides
+from server.records import DatasetRecord, EventRecord, JobOptions, JobRecord, JobSpec, JobState, ModelRecord
+
+Row = sa.RowMapping
+
+
+def spec_to_json(spec: JobSpec) -> dict[str, Any]:
+    """What the `spec` column of a job holds."""
+    return {
+        "parameters": dict(spec.parameters),
+        "schema": spec.schema.to_json(),
+        "overrides": spec.overrides.to_json(),
+        "seed": spec.seed,
+        "options": asdict(spec.options),
+        "display_name": spec.display_name,
+        "labels": dict(spec.labels),
+    }
+
+
+def _spec(row: Row) -> JobSpec:
+    value = row["spec"]
+    return JobSpec(
+        dataset=row["dataset"],
+        trainer=row["trainer"],
+        parameters=value["parameters"],
+        schema=Schema.from_json(value["schema"]),
+        overrides=SchemaOverrides.from_json(value["overrides"]),
+        seed=value["seed"],
+        options=JobOptions(**value["options"]),
+        device_filter=row["device_filter"],
+        max_runtime_s=row["max_runtime_s"],
+        display_name=value["display_name"],
+        labels=value["labels"],
+    )
+
+
+def job(row: Row) -> JobRecord:
+    """A job."""
+    same = (
+        "id", "tenant", "principal", "phase", "attempt", "device", "progress", "error", "model",
+        "create_time", "start_time", "end_time", "update_time", "last_sequence", "oldest_sequence",
+        "run_seconds", "attempt_time",
+    )  # fmt: skip
+    return JobRecord(spec=_spec(row), state=JobState(row["state"]), **{name: row[name] for name in same})
+
+
+def event(row: Row) -> EventRecord:
+    """An event."""
+    return EventRecord(row["job"], row["sequence"], row["time"], row["attempt"], row["kind"], row["payload"])
+
+
+def findings_to_json(findings: tuple[Finding, ...]) -> list[dict[str, str]]:
+    """What a `findings` column holds."""
+    return [finding.to_json() for finding in findings]
+
+
+def dataset(row: Row) -> DatasetRecord:
+    """A dataset."""
+    same = (
+        "id", "tenant", "principal", "display_name", "labels", "row_counts", "size_bytes", "create_time",
+        "expire_time", "delete_after_training", "delete_time", "blob_prefix", "lineage_key",
+    )  # fmt: skip
+    return DatasetRecord(
+        schema=Schema.from_json(row["schema"]),
+        findings=tuple(Finding(**f) for f in row["findings"]),
+        digest=bytes(row["digest"]),
+        **{name: row[name] for name in same},
+    )
+
+
+def model(row: Row) -> ModelRecord:
+    """A model."""
+    same = (
+        "id", "tenant", "principal", "display_name", "labels", "trainer", "parameters", "job", "dataset",
+        "size_bytes", "program", "unit", "verified", "privacy", "create_time", "blob_key",
+    )  # fmt: skip
+    return ModelRecord(
+        schema=Schema.from_json(row["schema"]),
+        findings=tuple(Finding(**f) for f in row["findings"]),
+        content_digest=bytes(row["content_digest"]),
+        bundle_digest=bytes(row["bundle_digest"]),
+        **{name: row[name] for name in same},
+    )

@@ -1,0 +1,183 @@
+"""The worker: claims jobs for one slot, has a child run each, publishes what comes of it.
+
+The same program embedded (the server starts it, `server.supervisor`) and on
+another machine (``python -m server worker``). It holds no state: the database
+is queue and truth, so it may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import structlog
+
+from kohort.problem import Problem
+from server import logs
+from server.blobs import LocalBlobStore
+from server.janitor import sweep_folders
+from server.jobrun import JobRun
+from server.layout import DataDir
+from server.lease import Heart
+from server.processes import SlotLock, die_with_parent, host_id, vanish, watch_lifeline
+from server.store import Store
+
+log = structlog.get_logger(log="worker")
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What a worker needs to know. Times are seconds."""
+
+    data_dir: str
+    database_url: str
+    slot: str
+    """Such as ``cpu:0`` or ``cuda:1``."""
+    lease_s: float = 30.0
+    heartbeat_s: float = 5.0
+    poll_s: float = 1.0
+    max_attempts: int = 3
+    max_running_per_principal: int = 1_000_000
+    cancel_grace_s: float = 10.0
+    terminate_grace_s: float = 5.0
+    silence_s: float = 300.0
+    """A child that says nothing for so long is dead or stuck."""
+    threads: int = 1
+    """Of numpy, torch and their like in a child."""
+    signing_key_file: str = ""
+    entry: str = "server.run_job:run_job"
+    """What the child runs."""
+    log_level: str = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    def to_line(self) -> bytes:
+        """What a supervisor sends first; the database's password is in no command line."""
+        return json.dumps(asdict(self) | {"parent": os.getpid()}).encode() + b"\n"
+
+
+class Worker:
+    """Claims and runs, one job at a time, until it is asked to leave."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self.id = uuid.uuid4().hex
+        self._leaving = threading.Event()
+        self._folders = DataDir(Path(config.data_dir).absolute())
+        self._store = Store(
+            config.database_url,
+            max_attempts=config.max_attempts,
+            max_running_per_principal=config.max_running_per_principal,
+            pool_size=2,
+        )
+
+    def leave(self) -> None:
+        """Asks for an end: a running job is stopped and goes back to the queue."""
+        self._leaving.set()
+
+    def run(self) -> None:
+        """Works until `leave`. Call it on the main thread: children die with the thread that starts them.
+
+        Raises:
+            Problem: the store does not answer or is of another version.
+        """
+        config = self.config
+        self._store.check_version()
+        self._folders.prepare()
+        lock = SlotLock(self._folders.slots, config.slot, "worker")
+        if not lock.acquire(self._leaving.is_set):
+            return
+        kind, host = config.slot.partition(":")[0], host_id(self._folders.slots)
+        self._store.workers.register(self.id, config.slot, kind, host)
+        heart = Heart(self._store, self.id, config.heartbeat_s, config.poll_s, config.lease_s)
+        heart.start()
+        log.info("worker started", slot=config.slot, worker=self.id)
+        try:
+            self._recover()
+            sweep_folders(self._store, self._folders)
+            self._work(heart)
+        finally:
+            heart.stop()
+            try:
+                self._store.workers.leave(self.id)
+            except Problem as problem:
+                log.warning("leaving unsaid", reason=problem.reason)
+            self._store.close()
+            lock.release()
+            log.info("worker ended", slot=config.slot, worker=self.id)
+
+    def _recover(self) -> None:
+        """Takes back what an earlier worker of this slot left, once its child is surely gone."""
+        child = SlotLock(self._folders.slots, self.config.slot, "child")
+        if child.acquire(self._leaving.is_set):
+            child.release()
+            for job, state in self._store.leases.recover(self.id).items():
+                log.warning("job recovered", job=job, state=state.value)
+
+    def _work(self, heart: Heart) -> None:
+        config = self.config
+        blobs = LocalBlobStore(self._folders.blobs)
+        kind = config.slot.partition(":")[0]
+        while not self._leaving.is_set():
+            claimed = time.monotonic()
+            try:
+                job = self._store.leases.claim(self.id, config.slot, kind, config.lease_s)
+            except Problem as problem:
+                log.warning("claim failed", reason=problem.reason)
+                job = None
+            if job is None:
+                self._leaving.wait(config.poll_s)
+                continue
+            log.info("job claimed", job=job.id, attempt=job.attempt, slot=config.slot)
+            lease = heart.hold(job.id, job.attempt, claimed)
+            try:
+                run = JobRun(config, self.id, self._store, blobs, self._folders, heart, lease)
+                run.run(job, self._leaving.is_set)
+            finally:
+                heart.let_go()
+
+
+def run_worker(config: WorkerConfig) -> None:
+    """Runs a worker until SIGTERM or SIGINT."""
+    worker = Worker(config)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        worker.leave()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    worker.run()
+
+
+def main() -> None:
+    """A worker under a supervisor: the first line of standard input configures it, the end of it ends it."""
+    lifeline = sys.stdin.buffer
+    line = lifeline.readline()
+    if not line:
+        vanish()
+    values: dict[str, Any] = json.loads(line)
+    die_with_parent(values.pop("parent"))
+    watch_lifeline(lifeline, lambda _: None, vanish)
+    config = WorkerConfig(**values)
+    logs.configure(config.log_level, config.log_format)
+    try:
+        run_worker(config)
+    except Problem as problem:
+        log.warning("worker failed", slot=config.slot, reason=problem.reason)
+        code = 1
+    else:
+        code = 0
+    sys.stderr.flush()
+    os._exit(code)  # a daemon thread reads standard input
+
+
+if __name__ == "__main__":
+    main()

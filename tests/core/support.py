@@ -1,0 +1,127 @@
+"""Small makers for the tests of the core."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import psutil
+import pytest
+
+from kohort.schema import Column, Handling, Kind, Schema, Storage, TableSchema
+from server.records import DatasetRecord, JobRecord, JobSpec, JobState, ModelRecord, Principal
+from server.store import Store
+
+ADA = Principal("north", "ada")
+BOB = Principal("north", "bob")
+EVE = Principal("south", "eve")
+SCHEMA = Schema((TableSchema("heart", (Column("age", Kind.INTEGER, Storage.INT64, Handling.MODEL),)),))
+
+
+def unavailable(message: str) -> NoReturn:
+    """A named skip at home, a failure in continuous integration."""
+    if os.environ.get("KOHORT_CI") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def add_dataset(store: Store, *, tenant: str = "north", ttl: float = 3600.0, **changes: Any) -> str:
+    """A dataset without bytes; its id."""
+    identifier = uuid.uuid4().hex
+    fields: dict[str, Any] = {
+        "id": identifier,
+        "tenant": tenant,
+        "principal": "ada",
+        "display_name": "",
+        "labels": {},
+        "schema": SCHEMA,
+        "findings": (),
+        "row_counts": {"heart": 3},
+        "size_bytes": 10,
+        "digest": b"\x01" * 32,
+        "create_time": 0.0,
+        "expire_time": store.now() + ttl,
+        "delete_after_training": False,
+        "delete_time": None,
+        "blob_prefix": f"datasets/{tenant}/{identifier}",
+        "lineage_key": "",
+    }
+    return store.datasets.create(DatasetRecord(**(fields | changes)))[0].id
+
+
+def spec_for(dataset: str, **changes: Any) -> JobSpec:
+    """A job for a dataset."""
+    fields: dict[str, Any] = {
+        "dataset": dataset,
+        "trainer": "slow",
+        "parameters": {"epochs": 3},
+        "schema": SCHEMA,
+        "seed": 7,
+        "max_runtime_s": 3600.0,
+    }
+    return JobSpec(**(fields | changes))
+
+
+def add_job(
+    store: Store, dataset: str | None = None, principal: Principal = ADA, **changes: Any
+) -> JobRecord:
+    """A queued job, of a dataset of its own unless one is named."""
+    dataset = dataset or add_dataset(store, tenant=principal.tenant)
+    return store.jobs.create(principal, spec_for(dataset, **changes))[0]
+
+
+def model_of(job: JobRecord, **changes: Any) -> ModelRecord:
+    """What a job publishes."""
+    identifier = uuid.uuid4().hex
+    fields: dict[str, Any] = {
+        "id": identifier,
+        "tenant": job.tenant,
+        "principal": job.principal,
+        "display_name": "",
+        "labels": {},
+        "schema": SCHEMA,
+        "trainer": "slow",
+        "parameters": {},
+        "job": job.id,
+        "dataset": job.spec.dataset,
+        "content_digest": b"\x02" * 32,
+        "bundle_digest": b"\x03" * 32,
+        "size_bytes": 5,
+        "program": "single_pass/1",
+        "unit": "row",
+        "verified": True,
+        "privacy": {"differentially_private": False},
+        "findings": (),
+        "create_time": 0.0,
+        "blob_key": f"models/{job.tenant}/{identifier}/1/bundle.kohort",
+    }
+    return ModelRecord(**(fields | changes))
+
+
+def states_of(store: Store, job: JobRecord) -> list[JobState]:
+    """The states a job went through."""
+    found = store.jobs.events(job.tenant, job.id, 0, 10_000)
+    assert [e.sequence for e in found] == list(range(1, len(found) + 1))
+    return [JobState(e.payload["state"]) for e in found if e.kind == "state"]
+
+
+def until(
+    condition: Callable[[], Any], what: str, seconds: float = 60.0, say: Callable[[], str] = lambda: ""
+) -> Any:
+    """The first truthy answer; fails, and says more, when there is none for a long time."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"waited in vain for {what}\n{say()}"
+        time.sleep(0.02)
+    return found
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

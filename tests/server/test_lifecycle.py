@@ -1,0 +1,284 @@
+"""Starting, admission, health and draining."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import ValidationError
+
+from kohort.v1 import capabilities_pb2, capabilities_pb2_grpc, dataset_pb2, sampling_pb2, training_pb2
+from server.app import Server
+from server.settings import Settings, from_flags, parse_slots
+from tests.server.conftest import Start, Stubs, collect, fails, settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def health(stubs: Stubs, service: str) -> int:
+    stub: Any = health_pb2_grpc.HealthStub(stubs.channel)
+    return int((await stub.Check(health_pb2.HealthCheckRequest(service=service))).status)
+
+
+async def test_streams_of_a_class_are_bounded(start: Start) -> None:
+    server, stubs = await start(max_sample_streams=1, max_watch_streams=1)
+    model = await stubs.import_model()
+    dataset = await stubs.upload()
+    request = sampling_pb2.SampleRequest(model=model.name, unit_count=50_000_000, seed=1)
+    first = stubs.sampling.Sample(request)
+    await first.read()
+    failed = await fails(stubs.sampling.Sample(request))
+    assert (failed.code, failed.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
+    assert failed.retry_after
+    assert server.metrics.streams_refused.labels("sample")._value.get() == 1
+    train = stubs.training.Train(training_pb2.TrainRequest(dataset=dataset.name))
+    assert (await train.read()).update.HasField("job"), "classes do not stand in each other's way"
+    first.cancel()
+    request.unit_count = 10
+    for _ in range(100):
+        try:
+            await collect(stubs.sampling.Sample(request))
+            break
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(0.05)
+    else:
+        raise AssertionError("the place was never free again")
+
+
+async def test_a_message_that_is_too_large(stubs: Stubs) -> None:
+    header = dataset_pb2.UploadHeader(format=dataset_pb2.UPLOAD_FORMAT_CSV)
+    big = dataset_pb2.FileChunk(data=b"x" * (5 << 20))
+    requests = [dataset_pb2.UploadDatasetRequest(header=header), dataset_pb2.UploadDatasetRequest(chunk=big)]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stubs.datasets.UploadDataset(iter(requests))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_health_is_made_of_facts(start: Start) -> None:
+    server, stubs = await start()
+    training, sampling = "kohort.v1.TrainingService", "kohort.v1.SamplingService"
+    assert await health(stubs, "") == SERVING
+    assert await health(stubs, sampling) == SERVING
+    assert await health(stubs, training) == NOT_SERVING, "no worker lives"
+    store = server.health._store
+    store.workers.register("w", "cpu:0", "cpu", "test")
+    await server.health.check()
+    assert await health(stubs, training) == SERVING
+    capabilities = await stubs.capabilities.GetCapabilities(capabilities_pb2.GetCapabilitiesRequest())
+    assert [(d.name, d.kind, d.available) for d in capabilities.devices] == [("cpu:0", "cpu", True)]
+    server.settings.data_dir.chmod(0o500)
+    try:
+        if not os.access(server.settings.data_dir, os.W_OK):  # root writes anywhere
+            await server.health.check()
+            assert await health(stubs, training) == NOT_SERVING
+            assert await health(stubs, sampling) == SERVING
+    finally:
+        server.settings.data_dir.chmod(0o700)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await health(stubs, "no.Such")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_capabilities_are_enough_to_draw_a_form(stubs: Stubs) -> None:
+    found = await stubs.capabilities.GetCapabilities(capabilities_pb2.GetCapabilitiesRequest())
+    assert found.api_version == "v1"
+    assert found.default_trainer in {trainer.name for trainer in found.trainers}
+    assert found.limits.max_message_bytes == 4 << 20
+    assert (list(found.upload_formats), list(found.sample_formats)) == ([1, 2, 3, 4], [1, 2, 3])
+    assert "single_pass/1" in found.programs
+    assert not found.multi_table
+    for trainer in found.trainers:
+        assert trainer.description
+        assert trainer.kinds
+        for parameter in trainer.parameters:
+            assert parameter.type
+            assert parameter.description
+            assert parameter.default_value.WhichOneof("kind"), parameter.name
+
+
+async def test_draining(tmp_path: Path) -> None:
+    server = Server(settings(tmp_path, drain_delay_seconds=0.5, drain_grace_seconds=60))
+    await server.start()
+    channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
+    stubs = Stubs(channel)
+    model = await stubs.import_model()
+    dataset = await stubs.upload()
+    train = stubs.training.Train(training_pb2.TrainRequest(dataset=dataset.name))
+    job = (await train.read()).update.job.name
+    sample = stubs.sampling.Sample(sampling_pb2.SampleRequest(model=model.name, unit_count=200_000, seed=1))
+    assert (await sample.read()).HasField("header")
+    draining = asyncio.create_task(server.drain())
+    await asyncio.sleep(0.2)
+    assert await health(stubs, "kohort.v1.SamplingService") == NOT_SERVING
+    for call in (
+        stubs.training.Train(training_pb2.TrainRequest(dataset=dataset.name)),
+        stubs.sampling.Sample(sampling_pb2.SampleRequest(model=model.name, unit_count=1)),
+        stubs.datasets.UploadDataset(iter([dataset_pb2.UploadDatasetRequest()])),
+    ):
+        failed = await fails(call)
+        assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+        assert failed.retry_after
+    assert (await stubs.training.GetJob(training_pb2.GetJobRequest(name=job))).job.name == job
+    assert (await fails(last_of(train))).reason == "DRAINING"
+    last = await last_of(sample)
+    assert last.trailer.row_counts == {"people": 200_000}, "a stream under way ends as it would have"
+    await asyncio.wait_for(draining, 30)
+    await channel.close()
+
+
+async def last_of(call: Any) -> Any:
+    """The last message of a stream that was read from already."""
+    last: Any = None
+    while (message := await call.read()) is not grpc.aio.EOF:
+        last = message
+    return last
+
+
+async def test_a_sample_that_outlives_the_grace_ends_resumable(tmp_path: Path) -> None:
+    server = Server(settings(tmp_path, drain_grace_seconds=2))
+    await server.start()
+    channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
+    stubs = Stubs(channel)
+    model = await stubs.import_model()
+    sample = stubs.sampling.Sample(
+        sampling_pb2.SampleRequest(model=model.name, unit_count=1_000_000_000, seed=1)
+    )
+    await sample.read()
+    draining = asyncio.create_task(server.drain())
+    assert (await fails(last_of(sample))).reason == "DRAINING"
+    await asyncio.wait_for(draining, 30)
+    await channel.close()
+
+
+def test_slots() -> None:
+    assert parse_slots("cpu:2") == ("cpu:0", "cpu:1")
+    assert parse_slots("cuda:0, cuda:1,cpu:1") == ("cuda:0", "cuda:1", "cpu:0")
+    assert parse_slots("") == ()
+    for wrong in ("cpu", "gpu:1", "cuda:a", "cuda:0,cuda:0", "cpu:-1"):
+        with pytest.raises(ValueError, match="devices"):
+            parse_slots(wrong)
+
+
+def test_where_settings_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "kohort.toml"
+    file.write_text('port = 1\nmetrics_port = 2\nhost = "localhost"\n')
+    monkeypatch.setenv("KOHORT_CONFIG", str(file))
+    monkeypatch.setenv("KOHORT_METRICS_PORT", "3")
+    found = from_flags(["--port", "4", "--reflection", "--data-dir", str(tmp_path)])
+    assert (found.port, found.metrics_port, found.host, found.reflection) == (4, 3, "localhost", True)
+    assert found.database == f"sqlite:///{tmp_path}/kohort.db"
+    assert found.signing_key_file == tmp_path / "keys" / "signing.pem"
+    monkeypatch.setenv("KOHORT_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(ValueError, match="KOHORT_CONFIG"):
+        Settings()
+
+
+def test_every_setting_is_described() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"heartbeat_seconds": 20},
+        {"tls_key": "k"},
+        {"tls_client_ca": "c"},
+        {"identities_file": "i"},
+        {"port": 70_000},
+    ],
+)
+def test_settings_that_contradict(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**given)
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "server", *arguments],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_command_line_tells_what_is_wrong(tmp_path: Path) -> None:
+    unknown = run("dance", cwd=tmp_path)
+    assert (unknown.returncode, "usage:" in unknown.stderr) == (2, True)
+    wrong = run("--host", "0.0.0.0", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "tls_certificate" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = run("--port", port, "--metrics-port", "-1", "--devices", "", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert f"127.0.0.1:{port}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    made = run(
+        "token",
+        "create",
+        "--file",
+        "t.json",
+        "--tenant",
+        "a",
+        "--name",
+        "b",
+        "--role",
+        "viewer",
+        cwd=tmp_path,
+    )
+    assert made.returncode == 0
+    assert made.stdout.startswith("kohort_")
+    assert made.stdout.strip().split("_")[2] not in (tmp_path / "t.json").read_text()
+
+
+def test_sigterm_ends_the_process_well(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    flags = [
+        "--port",
+        "0",
+        "--metrics-port",
+        "-1",
+        "--devices",
+        "",
+        "--address-file",
+        str(tmp_path / "address"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "server", *flags], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        end = time.monotonic() + 60
+        while not (tmp_path / "address").exists():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        with grpc.insecure_channel((tmp_path / "address").read_text().strip()) as channel:
+            stub = capabilities_pb2_grpc.CapabilitiesServiceStub(channel)
+            assert (
+                stub.GetCapabilities(capabilities_pb2.GetCapabilitiesRequest(), timeout=10).api_version
+                == "v1"
+            )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        assert process.stderr is not None
+        log = process.stderr.read()
+    assert '"event": "stopped"' in log
+    assert all(line.startswith("{") for line in log.splitlines() if "chttp2" not in line), log
