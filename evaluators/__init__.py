@@ -1,0 +1,1 @@
+"""Fidelity, utility, privacy and fairness of synthetic tables."""

@@ -1,0 +1,38 @@
+"""A trainer that takes its time: steps of a tenth of a second, a checkpoint after each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import ClassVar
+
+from trainers import copula
+from trainers.base import FitRequest, Generator, Hooks, Parameter, ParameterType, Progress, TrainerInfo
+
+
+class SlowTrainer:
+    info: ClassVar[TrainerInfo] = replace(
+        copula.CopulaTrainer.info,
+        name="slow",
+        display_name="Slow copula",
+        resumable=True,
+        parameters=(
+            Parameter("steps", ParameterType.INTEGER, 20, "Tenths of a second", minimum=1, maximum=10_000),
+            Parameter("deaf", ParameterType.BOOLEAN, False, "Whether it ignores the wish to stop"),
+        ),
+    )
+
+    def fit(self, request: FitRequest, hooks: Hooks) -> Generator:
+        mark = hooks.checkpoints / "step" if hooks.checkpoints else None
+        first = int(mark.read_text()) if mark and mark.exists() else 0
+        steps = int(request.parameters["steps"])
+        for step in range(first, steps):
+            if not request.parameters["deaf"]:
+                hooks.check()
+            time.sleep(0.1)
+            if mark:
+                mark.write_text(str(step + 1))
+            hooks.progress(Progress(step + 1, steps, {"loss": 1.0 / (step + 1)}, 1000.0))
+        return copula.CopulaTrainer().fit(
+            replace(request, parameters={}), replace(hooks, progress=lambda _: None)
+        )

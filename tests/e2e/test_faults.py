@@ -1,0 +1,208 @@
+"""kill -9, cuts and drains: each ends in the documented state with nothing lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import kohort
+from tests.e2e.conftest import HEART
+from tests.e2e.harness import Server, Wire, alive, training_child, until, worker
+
+
+def start(server: Server, steps: int = 60, **more: object) -> str:
+    """A slow job, some steps in; its name."""
+    with server.client() as client:
+        job = client.train(client.upload(HEART, table="heart"), trainer="slow", seed=1, steps=steps, **more)
+        seen = 0
+        for event in job.events():
+            seen += isinstance(event.detail, kohort.Progress)
+            if seen >= 5:
+                break
+        return job.name
+
+
+def finish(server: Server, name: str) -> tuple[kohort.Job, list[int], list[str]]:
+    """Waits for success; the job, the progress steps and the states it went through."""
+    with server.client() as client:
+        job = client.job(name)
+        model = job.result()
+        events = list(job.events())
+        assert len(client.sample(model, 100, seed=1)) == 100
+        assert [m.name for m in client.models()] == [model.name]  # One model, however often it was tried.
+        assert [e.sequence for e in events] == list(range(1, len(events) + 1))
+        return (
+            job.refresh(),
+            [e.detail.step for e in events if isinstance(e.detail, kohort.Progress)],
+            [e.detail.state for e in events if isinstance(e.detail, kohort.StateChanged)],
+        )
+
+
+def test_killed_child(fresh: Server) -> None:
+    name = start(fresh)
+    training_child(fresh).kill()
+    job, steps, states = finish(fresh, name)
+    assert states == ["queued", "running", "queued", "running", "succeeded"]
+    assert job.attempt == 2
+    assert steps == sorted(steps), "the second attempt began before its checkpoint"
+
+
+def test_killed_worker(fresh: Server) -> None:
+    name = start(fresh)
+    child = training_child(fresh)
+    worker(fresh).kill()
+    until(lambda: not alive(child), "the child to die with its worker", 10)
+    job, steps, states = finish(fresh, name)
+    assert states == ["queued", "running", "queued", "running", "succeeded"]
+    assert job.attempt == 2
+    assert steps == sorted(steps)
+
+
+def test_killed_server(fresh: Server) -> None:
+    name = start(fresh)
+    assert fresh.kill(), "a worker and a child must have been running"
+    fresh.start()
+    job, steps, states = finish(fresh, name)
+    assert states[-1] == "succeeded"
+    assert job.attempt == 2
+    assert steps == sorted(steps)
+
+
+def test_child_that_always_dies(tmp_path: Path) -> None:
+    server = Server(
+        tmp_path, "--max-attempts", "2", "--lease-seconds", "4", "--heartbeat-seconds", "0.5"
+    ).start()
+    try:
+        name = start(server, steps=5000)
+        first = training_child(server)
+        first.kill()
+        until(lambda: training_child(server).pid != first.pid, "a second attempt")
+        training_child(server).kill()
+        with server.client() as client, pytest.raises(kohort.JobFailed) as failure:
+            client.job(name).result()
+        assert failure.value.reason == "ATTEMPTS_EXHAUSTED"
+    finally:
+        server.stop()
+
+
+def test_deaf_child_is_stopped(tmp_path: Path) -> None:
+    server = Server(tmp_path, "--cancel-grace-seconds", "0.5", "--terminate-grace-seconds", "0.5").start()
+    try:
+        name = start(server, steps=5000, deaf=True)
+        child = training_child(server)
+        with server.client() as client:
+            job = client.job(name)
+            job.cancel()
+            with pytest.raises(kohort.JobCancelled):
+                job.result()
+        until(lambda: not alive(child), "the child to end")
+    finally:
+        server.stop()
+
+
+def test_drain_during_train(fresh: Server) -> None:
+    name = start(fresh, steps=40)
+    assert fresh.stop() == 0, fresh.log()
+    fresh.start()
+    job, steps, _ = finish(fresh, name)
+    assert job.attempt == 2
+    assert steps == sorted(steps)
+
+
+def test_drain_during_sample(fresh: Server) -> None:
+    with fresh.client() as client:
+        model = client.train(client.upload(HEART, table="heart"), trainer="copula", seed=1).result()
+        seen = 0
+        for batch in client.sample_batches(model, 400_000, seed=1):
+            if not seen:
+                fresh.signal(signal.SIGTERM)
+            seen += len(batch)
+        assert seen == 400_000, "a stream under way ends as it would have"
+    assert fresh.stop() == 0, fresh.log()
+
+
+def test_taken_port(fresh: Server, tmp_path: Path) -> None:
+    data = tmp_path / "second"
+    data.mkdir()
+    second = Server(data, "--port", fresh.address.rpartition(":")[2])
+    with pytest.raises(AssertionError, match="port"):
+        second.start()
+    assert second.stop() != 0
+
+
+def test_client_cut_while_uploading(fresh: Server, tmp_path: Path) -> None:
+    wire = Wire(fresh.address)
+    big = pd.concat([pd.read_csv(HEART)] * 2000)
+    path = tmp_path / "big.csv"
+    big.to_csv(path, index=False)
+    with kohort.Client(wire.address, retry=kohort.Retry(attempts=1)) as client:
+        timer = threading.Timer(0.15, wire.close)
+        timer.start()
+        with pytest.raises(kohort.RpcError):
+            client.upload(path, table="big")
+        timer.join()
+    with fresh.client() as client:
+        until(lambda: not list(spool(fresh).iterdir()), "the spool to be empty")
+        assert list(client.datasets()) == []
+        assert client.upload(path, table="big").info.row_counts == {"big": len(big)}
+
+
+def spool(server: Server) -> Path:
+    return server.data / "var" / "spool"
+
+
+def test_client_cut_while_training(fresh: Server) -> None:
+    wire = Wire(fresh.address)
+    with kohort.Client(wire.address) as client:
+        job = client.train(client.upload(HEART, table="heart"), trainer="slow", seed=1, steps=40)
+        sequences = []
+        for event in job.events():
+            sequences.append(event.sequence)
+            if len(sequences) in (6, 12):
+                wire.cut()
+        assert sequences == list(range(1, len(sequences) + 1)), "nothing twice, nothing lost"
+        assert job.refresh().state == "succeeded"
+    assert wire.cuts == 2
+    wire.close()
+
+
+def test_client_cut_while_sampling(fresh: Server) -> None:
+    wire = Wire(fresh.address)
+    with fresh.client() as direct, kohort.Client(wire.address) as client:
+        model = direct.train(direct.upload(HEART, table="heart"), trainer="copula", seed=1).result()
+        whole = direct.sample(model, 150_000, seed=4)
+        wire.cut_after(2_500_000)
+        resumed = client.sample(model, 150_000, seed=4)
+    assert wire.cuts >= 1
+    pd.testing.assert_frame_equal(whole, resumed)
+    wire.close()
+
+
+def test_paused_worker_loses(tmp_path: Path) -> None:
+    server = Server(
+        tmp_path, "--lease-seconds", "2", "--heartbeat-seconds", "0.5", "--devices", "cpu:2"
+    ).start()
+    try:
+        name = start(server, steps=30)
+        paused = worker(server)
+        os.kill(paused.pid, signal.SIGSTOP)
+        try:
+            with server.client() as client:
+                job = client.job(name)
+                until(lambda: job.refresh().attempt == 2, "another worker to take the job")
+        finally:
+            os.kill(paused.pid, signal.SIGCONT)
+        finished, _, _ = finish(server, name)
+        assert finished.attempt == 2
+        time.sleep(1.5)  # What the old worker still had to say has been said.
+        with server.client() as client:
+            assert client.job(name).state == "succeeded"
+            assert len(list(client.models())) == 1
+    finally:
+        server.stop()
