@@ -43,7 +43,7 @@ _LOG = tuple(map(np.float32, (-4.0, -1.3333337, -0.799775, -0.59161997)))
 _MINUS_2_LN_2 = np.float32(-1.3862944)
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)
 _ONE_BITS = np.int32(0x3F800000)
-# Temporary arrays of this many cells stay in a core's second-level cache.
+# Temporary arrays of this many words stay in a core's second-level cache.
 _CHUNK = 8192
 
 
@@ -111,18 +111,23 @@ def _counter(*words: int) -> npt.NDArray[np.uint64]:
 
 def _draw(generator: np.random.Philox, rows: int, uniforms: int, normals: int) -> tuple[Floats, Floats]:
     words = words_per_unit(uniforms, normals)
-    raw = np.asarray(generator.random_raw(rows * words), dtype="<u8")
-    # The high half of a word comes first, which is second in little-endian memory.
-    halves = raw.view("<u4").reshape(rows, words, 2)[:, :, ::-1]
-    bits = np.right_shift(halves, 9).view(np.int32).reshape(rows, 2 * words)
     pairs = (normals + 1) // 2
-    used = bits[:, uniforms : uniforms + 2 * pairs].reshape(rows, pairs, 2)
-    out = np.empty((rows, normals), np.float32)
-    step = max(1, _CHUNK // max(pairs, 1))
-    for start in range(0, rows if pairs else 0, step):
-        part = used[start : start + step]
-        _box_muller(part[:, :, 0], part[:, :, 1], out[start : start + step])
-    return _uniform(bits[:, :uniforms]), out
+    flat, curved = np.empty((rows, uniforms), np.float32), np.empty((rows, normals), np.float32)
+    step = max(1, _CHUNK // max(words, 1))
+    for start in range(0, rows, step):
+        some = min(step, rows - start)
+        raw = np.asarray(generator.random_raw(some * words), dtype="<u8")
+        # The high half of a word comes first, which is second in little-endian memory.
+        halves = raw.view("<u4").reshape(some, words, 2)[:, :, ::-1]
+        bits = np.right_shift(halves, 9).view(np.int32).reshape(some, 2 * words)
+        flat[start : start + some] = _uniform(bits[:, :uniforms])
+        if pairs:
+            # Halves side by side make every later pass a contiguous one.
+            first, second = np.ascontiguousarray(
+                bits[:, uniforms : uniforms + 2 * pairs].reshape(some, pairs, 2).transpose(2, 0, 1)
+            )
+            _box_muller(first, second, curved[start : start + some])
+    return flat, curved
 
 
 def _uniform(k: Ints) -> Floats:

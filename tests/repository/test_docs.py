@@ -1,0 +1,42 @@
+"""The generated pages are fresh, and links between pages lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("clients/*/README.md"),
+    *ROOT.glob("tests/data/*.md"),
+]
+
+
+def test_generated_pages_are_fresh(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "tools/reference.py", str(tmp_path)], cwd=ROOT, check=True)
+    written = sorted(tmp_path.iterdir())
+    assert [p.name for p in written] == ["api.md", "settings.md", "trainers.md"]
+    for page in written:
+        assert page.read_text() == (ROOT / "docs" / page.name).read_text(), (
+            f"docs/{page.name} is stale: run 'make docs'"
+        )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_api_page_tells_every_rpc() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    for proto in (ROOT / "protos" / "kohort").rglob("*.proto"):
+        for rpc in re.findall(r"rpc (\w+)\(", proto.read_text()):
+            assert f".{rpc}\n" in text
