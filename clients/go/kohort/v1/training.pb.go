@@ -676,7 +676,7 @@ type Job struct {
 	Trainer string `protobuf:"bytes,8,opt,name=trainer,proto3" json:"trainer,omitempty"`
 	// Every parameter, defaults filled in.
 	Parameters *structpb.Struct `protobuf:"bytes,9,opt,name=parameters,proto3" json:"parameters,omitempty"`
-	// What is trained, complete.
+	// Private where it was inferred. What is trained, complete.
 	Schema *Schema `protobuf:"bytes,10,opt,name=schema,proto3" json:"schema,omitempty"`
 	// The seed in use.
 	Seed int64 `protobuf:"varint,11,opt,name=seed,proto3" json:"seed,omitempty"`
@@ -962,9 +962,9 @@ type Progress struct {
 	Step int64 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
 	// Epochs planned; 0 when unknown.
 	TotalSteps int64 `protobuf:"varint,2,opt,name=total_steps,json=totalSteps,proto3" json:"total_steps,omitempty"`
-	// The last losses by name, such as "generator" and "discriminator".
+	// Private. The last losses by name, such as "generator" and "discriminator".
 	Losses map[string]float64 `protobuf:"bytes,3,rep,name=losses,proto3" json:"losses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
-	// Rows learned from per second.
+	// Private. Rows learned from per second.
 	RowsPerSecond float64 `protobuf:"fixed64,4,opt,name=rows_per_second,json=rowsPerSecond,proto3" json:"rows_per_second,omitempty"`
 	// Time left for fitting, where there is an estimate.
 	Eta           *durationpb.Duration `protobuf:"bytes,5,opt,name=eta,proto3" json:"eta,omitempty"`
@@ -1173,7 +1173,7 @@ type JobEvent_Progress struct {
 }
 
 type JobEvent_Warning struct {
-	// Something a person should know.
+	// Private. Something a person should know.
 	Warning *Finding `protobuf:"bytes,7,opt,name=warning,proto3,oneof"`
 }
 

@@ -38,6 +38,10 @@ const (
 // Errors before a job exists are gRPC statuses; errors of a job are in
 // `Job.error`, and the stream that reports them ends OK.
 //
+// Fields marked "Private" are computed from patients' data; all others follow
+// from the request or the clock. Training with differential privacy will
+// withhold private fields or pay for them.
+//
 // Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
 // RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
 // owns is NOT_FOUND.
@@ -167,6 +171,10 @@ func (c *trainingServiceClient) ListJobs(ctx context.Context, in *ListJobsReques
 //
 // Errors before a job exists are gRPC statuses; errors of a job are in
 // `Job.error`, and the stream that reports them ends OK.
+//
+// Fields marked "Private" are computed from patients' data; all others follow
+// from the request or the clock. Training with differential privacy will
+// withhold private fields or pay for them.
 //
 // Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
 // RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant

@@ -339,7 +339,9 @@ class Dataset(_message.Message):
 
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[_schema_pb2.Finding]:
-        """What a person should look at before training."""
+        """Private, like the inferred part of the schema. What a person should look at
+        before training.
+        """
 
     @_builtins.property
     def row_counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:

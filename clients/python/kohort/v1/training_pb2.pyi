@@ -450,7 +450,7 @@ class Job(_message.Message):
 
     @_builtins.property
     def schema(self) -> _schema_pb2.Schema:
-        """What is trained, complete."""
+        """Private where it was inferred. What is trained, complete."""
 
     @_builtins.property
     def progress(self) -> Global___Progress:
@@ -588,10 +588,10 @@ class Progress(_message.Message):
     total_steps: _builtins.int
     """Epochs planned; 0 when unknown."""
     rows_per_second: _builtins.float
-    """Rows learned from per second."""
+    """Private. Rows learned from per second."""
     @_builtins.property
     def losses(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """The last losses by name, such as "generator" and "discriminator"."""
+        """Private. The last losses by name, such as "generator" and "discriminator"."""
 
     @_builtins.property
     def eta(self) -> _duration_pb2.Duration:
@@ -649,7 +649,7 @@ class JobEvent(_message.Message):
 
     @_builtins.property
     def warning(self) -> _schema_pb2.Finding:
-        """Something a person should know."""
+        """Private. Something a person should know."""
 
     def __init__(
         self,

@@ -33,6 +33,10 @@ class TrainingServiceStub:
     Errors before a job exists are gRPC statuses; errors of a job are in
     `Job.error`, and the stream that reports them ends OK.
 
+    Fields marked "Private" are computed from patients' data; all others follow
+    from the request or the clock. Training with differential privacy will
+    withhold private fields or pay for them.
+
     Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
     RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
     owns is NOT_FOUND.
@@ -83,6 +87,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     Errors before a job exists are gRPC statuses; errors of a job are in
     `Job.error`, and the stream that reports them ends OK.
 
+    Fields marked "Private" are computed from patients' data; all others follow
+    from the request or the clock. Training with differential privacy will
+    withhold private fields or pay for them.
+
     Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
     RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
     owns is NOT_FOUND.
@@ -128,6 +136,10 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Errors before a job exists are gRPC statuses; errors of a job are in
     `Job.error`, and the stream that reports them ends OK.
+
+    Fields marked "Private" are computed from patients' data; all others follow
+    from the request or the clock. Training with differential privacy will
+    withhold private fields or pay for them.
 
     Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
     RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
