@@ -41,6 +41,8 @@ class Exported:
     noise: Noise
     dictionaries: Mapping[str, tuple[str, ...]]
     """Strings by column."""
+    nodes: int
+    """Of `graph`."""
 
 
 def export(generator: Generator, schema: TableSchema) -> Exported:
@@ -84,6 +86,7 @@ def export(generator: Generator, schema: TableSchema) -> Exported:
         table=schema.name,
         outputs=tuple(outputs),
         noise=noise,
+        nodes=builder.position,
         dictionaries={
             column.column: tuple(str(value) for value in column.values)
             for column in encoding.columns

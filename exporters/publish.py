@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,14 @@ from exporters.bundle import Written, write_bundle
 from exporters.card import card_text
 from exporters.export import Exported, export
 from exporters.parity import check_parity
+from kohort.graphcheck import MAX_NODES
 from kohort.manifest import Manifest
 from kohort.noise import MAX_BLOCK, SCHEME
 from kohort.problem import Problem
 from kohort.schema import Finding, Schema
+from tables.physical import written
 from trainers.base import Generator, TrainerInfo
+from trainers.encoding import CategoryEncoding, Encoding
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -39,7 +43,8 @@ def export_bundle(
 
     Args:
         generator: what training gave.
-        schema: the whole effective schema, of one table.
+        schema: the whole effective schema, of one table. Of declared levels the bundle names those
+            that the encoding supports: who declares them takes them from the data as a rule.
         info: of the trainer.
         parameters: all of them, defaults filled in.
         seed: of the training.
@@ -51,7 +56,8 @@ def export_bundle(
         phase: told "exporting", "verifying" and "publishing" as they begin.
 
     Raises:
-        Problem: PARITY_FAILED; MULTI_TABLE_UNSUPPORTED; what `write_bundle` raises.
+        Problem: PARITY_FAILED; MULTI_TABLE_UNSUPPORTED; LIMIT_EXCEEDED for a graph larger than
+            bundles may hold; what `write_bundle` raises.
         ValueError: the generator breaks its contract.
         OSError: the file cannot be written.
     """
@@ -59,11 +65,12 @@ def export_bundle(
         raise Problem("MULTI_TABLE_UNSUPPORTED", "a bundle of this program emits exactly one table")
     phase("exporting")
     exported = export(generator, schema.tables[0])
+    _check_size(exported)
     phase("verifying")
     check_parity(generator, exported)
     phase("publishing")
     manifest = Manifest(
-        schema=schema,
+        schema=_published(schema, generator.encoding),
         trainer=info.name,
         parameters=parameters,
         seed=seed,
@@ -76,6 +83,27 @@ def export_bundle(
         lineage=lineage,
     )
     return write_bundle(path, manifest, {GRAPH: exported.graph}, card_text(manifest), signing_key)
+
+
+def _check_size(exported: Exported) -> None:
+    """Before a runtime spends minutes on opening what `write_bundle` would refuse."""
+    if exported.nodes > MAX_NODES:
+        raise Problem.at("LIMIT_EXCEEDED", exported.table, "has more columns than this trainer can export")
+
+
+def _published(schema: Schema, encoding: Encoding) -> Schema:
+    """The schema without levels that only few patients hold, or nobody."""
+    supported: dict[str, set[str]] = {}
+    table = schema.tables[0]
+    for column in encoding.columns:
+        if isinstance(column, CategoryEncoding):
+            own = table.column(column.column)
+            supported[own.name] = {written(value, column.storage, own) for value in column.values}
+    columns = tuple(
+        replace(c, levels=tuple(level for level in c.levels if level in supported.get(c.name, ())))
+        for c in table.columns
+    )
+    return Schema((table.with_columns(columns),))
 
 
 def _program(exported: Exported) -> dict[str, Any]:

@@ -156,6 +156,8 @@ def _storage(field: str, kind: Kind, column: Column, facts: Facts) -> tuple[Stor
             return Storage.STRING, 0
         case Kind.CODE_LIST:
             return Storage.STRING_LIST, 0
+        case Kind.ID if have is Storage.DECIMAL and not (facts.cells % 10**column.scale).any():
+            return Storage.INT64, 0
         case _ if have is Storage.DOUBLE and (facts.whole or not facts.present):
             return Storage.INT64, 0
         case _ if kind is Kind.CODE and not (numeric and facts.whole):
@@ -189,7 +191,12 @@ def _handling(field: str, column: Column, declared: Declared, facts: Facts) -> t
     asked = declared.handling
     if column.kind in _NEVER_TRAINED and asked is Handling.MODEL:
         raise Problem.at("INVALID_SCHEMA", field, f"columns of kind {column.kind.value} are never learned")
-    if asked in (Handling.DROP, Handling.REGENERATE):
+    if asked is Handling.DROP:
+        return asked, "", ""
+    fresh = asked is Handling.REGENERATE or (column.kind is Kind.ID and facts.present > 0)
+    if fresh and column.storage not in (Storage.INT64, Storage.STRING):
+        raise Problem.at("INVALID_SCHEMA", field, "only whole numbers and texts can be keys; drop the column")
+    if asked is Handling.REGENERATE:
         return asked, "", ""
     if not (declared.acknowledged or declared.is_key or _is_declared(declared)):
         texts = facts.texts if facts.array.storage is Storage.STRING else None
@@ -212,7 +219,10 @@ def _handling(field: str, column: Column, declared: Declared, facts: Facts) -> t
         return Handling.DROP, "NEARLY_UNIQUE", "too few patients have a value; dropped"
     least = _HARDLY_SHARED if column.storage is Storage.STRING else _BARELY_SHARED
     if column.kind in _LABELS and facts.shared < least:
-        return Handling.DROP, "NEARLY_UNIQUE", "most values belong to too few patients; dropped"
+        message = "most values belong to too few patients; dropped"
+        if facts.array.storage is Storage.STRING and facts.local_dates:
+            message += "; days are read as dates where they are written YYYY-MM-DD"
+        return Handling.DROP, "NEARLY_UNIQUE", message
     return Handling.MODEL, "", ""
 
 

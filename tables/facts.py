@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 
 MAX_SCALE = 9
 _EXACT = 2.0**53
+_LOCAL_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?!\d)")
 
 
 class Facts:
@@ -36,8 +38,12 @@ class Facts:
 
     @cached_property
     def _coded(self) -> tuple[int, Integers, Integers]:
+        valid = self.array.is_valid()
+        if self.array.storage is Storage.STRING_LIST:
+            codes = self.array.factorize()
+            return int(codes.max(initial=-1)) + 1, codes[valid], self._subjects[valid]
         values, codes = distinct_cells(self.array)
-        return len(values), codes[self.array.is_valid()], self._subjects[self.array.is_valid()]
+        return len(values), codes[valid], self._subjects[valid]
 
     @cached_property
     def counts(self) -> Integers:
@@ -98,12 +104,17 @@ class Facts:
         """Whether the numbers count the rows."""
         if not (self.unique and self.whole and self.rows >= 20):
             return False
-        return bool(self.cells[-1] - self.cells[0] == self.rows - 1)
+        return int(self.cells[-1]) - int(self.cells[0]) == self.rows - 1
 
     @cached_property
     def long(self) -> bool:
         """Whether every number has six digits or more, as codes of terminologies have."""
         return self.present > 0 and bool(self.cells[0] >= 100_000)
+
+    @property
+    def local_dates(self) -> bool:
+        """Whether every text begins with a day as people write it, such as 31/12/2020 or 1.2.99."""
+        return bool(self.texts) and all(_LOCAL_DATE.match(text) for text in self.texts)
 
     @cached_property
     def temporal(self) -> Storage | None:

@@ -56,10 +56,14 @@ def check_names(table: str, names: Sequence[str], limits: Limits) -> None:
     for i, name in enumerate(names, 1):
         if len(name) > MAX_NAME:
             raise Problem.at(
-                "INVALID_SCHEMA", f"{table}[{i}]", f"the name is longer than {MAX_NAME} characters"
+                "INVALID_SCHEMA",
+                f"{table}[{i}]",
+                f"the name of column {i} is longer than {MAX_NAME} characters",
             )
         if any(unicodedata.category(character) == "Cc" for character in name):
-            raise Problem.at("INVALID_SCHEMA", f"{table}[{i}]", "the name holds control characters")
+            raise Problem.at(
+                "INVALID_SCHEMA", f"{table}[{i}]", f"the name of column {i} holds control characters"
+            )
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise Problem(

@@ -168,11 +168,12 @@ def _as_text(array: Array, source: Column) -> Array:
     valid = array.is_valid()
     cells, indices = np.unique(array.values, return_inverse=True)
     return string_array(
-        [_written(cell, array.storage, source) for cell in cells], indices.astype(np.int64), valid
+        [written(cell, array.storage, source) for cell in cells], indices.astype(np.int64), valid
     )
 
 
-def _written(cell: Any, storage: Storage, source: Column) -> str:
+def written(cell: Any, storage: Storage, source: Column) -> str:
+    """A cell as text, as `Column.levels` names it."""
     if storage is Storage.BOOL:
         return "true" if cell else "false"
     if storage is Storage.DATE:
@@ -213,7 +214,7 @@ def _check_bounds(field: str, array: Array, column: Column) -> None:
             inside = known[np.where(valid, array.values, len(array.dictionary))]
         else:
             cells, indices = np.unique(array.values, return_inverse=True)
-            inside = np.array([_written(cell, array.storage, column) in column.levels for cell in cells])[
+            inside = np.array([written(cell, array.storage, column) in column.levels for cell in cells])[
                 indices
             ]
         _require(field, valid & ~inside, "VALUE_OUT_OF_BOUNDS", "a value that is none of the declared levels")

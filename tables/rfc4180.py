@@ -94,9 +94,10 @@ def scan(table: str, data: memoryview, limits: Limits) -> Layout:
     if odd.size:
         first = int(odd[0])
         line = line_of(data, int(begins[first]))
-        raise Problem.at(
-            "RAGGED_ROW", table, f"line {line}: {counts[first]} cells where the header has {width} columns"
-        )
+        if _without_blank_end(buffer, begins[first : first + 1], ends[first : first + 1]) == 0:
+            raise Problem.at("RAGGED_ROW", table, f"line {line} is blank; the header has {width} columns")
+        cells = "1 cell" if counts[first] == 1 else f"{counts[first]} cells"
+        raise Problem.at("RAGGED_ROW", table, f"line {line}: {cells} where the header has {width} columns")
     limits.check_rows(table, int(ends.size) - 1)
     if ends.size == 1:
         raise Problem.at("EMPTY_TABLE", table, "the file holds no row after the header")
@@ -143,12 +144,13 @@ def _records(
     """Where records end and how many cells each has; the last may lack its line break."""
     ends: list[Integers] = []
     commas: list[Integers] = []
-    quotes, cells, rows = 0, 0, 0
+    quotes, cells, rows, last_quote = 0, 0, 0, 0
     for at, part in _stretches(buffer, start):
         is_quote = part == _QUOTE
         found = np.flatnonzero(is_quote)
         if found.size:
             _check_quotes(table, data, buffer, start, found + at, quotes % 2)
+            last_quote = at + int(found[-1])
         free = ((np.cumsum(is_quote) + quotes) % 2 == 0) if found.size or quotes % 2 else None
         quotes += found.size
         breaks, separators, returns = (
@@ -166,7 +168,8 @@ def _records(
         if rows > limits.max_rows + 1 + _BLANK_END:
             limits.check_rows(table, rows)
     if quotes % 2:
-        raise Problem.at("FILE_MALFORMED", table, f"a quote is never closed; {quotes} quotes in all")
+        line = line_of(data, last_quote)
+        raise Problem.at("FILE_MALFORMED", table, f"line {line}: a quote that is never closed")
     if buffer.size > start and buffer[-1] != _LF:
         ends.append(np.array([buffer.size]))
         commas.append(np.array([cells]))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from kohort.columns import Array
 from kohort.problem import Problem
 from kohort.schema import Column, Finding, Kind, Storage
+from tables.physical import written
 from tables.statistics import StatisticsSource, Value, distinct_cells
 from tables.tableset import Table
 from trainers.features import Feature
@@ -63,7 +64,7 @@ class CategoryEncoding:
         values.sort()
         if column.kind is Kind.ORDINAL:
             order = {level: i for i, level in enumerate(column.levels)}
-            values.sort(key=lambda value: order.get(str(value), len(order)))
+            values.sort(key=lambda value: order.get(written(value, column.storage, column), len(order)))
         nulls = patients.get(None, 0) >= min_patients
         weights = [rows[value] for value in (*values, *([None] if nulls else []))]
         total = sum(weights)

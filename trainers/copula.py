@@ -7,11 +7,13 @@ sampling multiplies noise by their Cholesky factor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.special import ndtri
 
@@ -30,14 +32,18 @@ from trainers.base import (
 )
 from trainers.encoding import CategoryEncoding, Encoding, NumberEncoding
 from trainers.margins import Margin, knots, latent_correlations
+from trainers.numbers import slopes
 from trainers.rows import EncodedRows, encode_rows
-from trainers.search import DOUBLE, cast, flatten, gather, locate, write_locate
+from trainers.search import DOUBLE, cast, flatten, gather_all, locate, write_locate_all
 
 _ROWS = 100_000
 """Rows that correlations are read off: more would move them by less than 0.003."""
 
 _CELLS = 20_000_000
 """Scores held at once, of all features together: bounds memory for tables of many columns."""
+
+_TOGETHER = 64
+"""Columns that a graph reads together: their cells fit a core's cache."""
 
 _SWEEPS = 2
 """Rounds of ordering unordered categories by one another."""
@@ -50,9 +56,15 @@ class _Class:
     margin: Margin
     order: Indices
 
-    def write(self, ops: Ops, z: str) -> str:
-        place = write_locate(ops, z, self.margin.cuts)
-        return place if (self.order[:-1] < self.order[1:]).all() else gather(ops, self.order, place)
+    @property
+    def kind(self) -> tuple[str, int]:
+        """Equal for readings that cost the same."""
+        return "class", int(self.order.size).bit_length()
+
+    @staticmethod
+    def write(ops: Ops, readings: Sequence[_Class], z: str) -> str:
+        place = write_locate_all(ops, z, [reading.margin.cuts for reading in readings])
+        return gather_all(ops, [reading.order for reading in readings], place)
 
     def read(self, z: Doubles) -> Indices:
         return self.order[locate(z, self.margin.cuts)]
@@ -66,8 +78,20 @@ class _Number:
     z: Doubles
     x: Doubles
 
-    def write(self, ops: Ops, z: str) -> str:
-        return ops.interpolate(z, self.z, self.x)
+    @property
+    def kind(self) -> tuple[str, int]:
+        """Equal for readings that cost the same."""
+        return "number", int(self.z.size).bit_length()
+
+    @staticmethod
+    def write(ops: Ops, readings: Sequence[_Number], z: str) -> str:
+        ends = [ops.constant(np.array([r.z[end] for r in readings]), np.float64) for end in (0, -1)]
+        z = ops.node("Min", ops.node("Max", z, ends[0]), ends[1])
+        piece = write_locate_all(ops, z, [reading.z[1:-1] for reading in readings])
+        beyond = ops.node("Sub", z, gather_all(ops, [reading.z[:-1] for reading in readings], piece))
+        slope = gather_all(ops, [slopes(reading.z, reading.x) for reading in readings], piece)
+        start = gather_all(ops, [reading.x[:-1] for reading in readings], piece)
+        return str(ops.node("Add", start, ops.node("Mul", beyond, slope)))
 
     def read(self, z: Doubles) -> Doubles:
         result: Doubles = np.interp(z, self.z, self.x)
@@ -94,8 +118,24 @@ class CopulaGenerator:
     def graph(self, ops: Ops, uniform: str, normal: str) -> Sequence[str]:
         """In float64 throughout: single precision would blur the tails and the class edges."""
         latents = ops.node("MatMul", cast(ops, normal, DOUBLE), ops.constant(self.factor, np.float64))
-        columns = (flatten(ops, ops.slice(latents, j, j + 1)) for j in range(len(self.readings)))
-        return [reading.write(ops, z) for reading, z in zip(self.readings, columns, strict=True)]
+        features = [""] * len(self.readings)
+        for places in self._batches():
+            z = ops.node("Gather", latents, ops.constant(np.array(places), np.int64), axis=1)
+            some = [self.readings[place] for place in places]
+            classes = [reading for reading in some if isinstance(reading, _Class)]
+            numbers = [reading for reading in some if isinstance(reading, _Number)]
+            cells = _Class.write(ops, classes, z) if classes else _Number.write(ops, numbers, z)
+            columns = ops.node("Split", cells, outputs=len(places), axis=1, num_outputs=len(places))
+            for place, column in zip(places, [columns] if len(places) == 1 else columns, strict=True):
+                features[place] = flatten(ops, column)
+        return features
+
+    def _batches(self) -> Iterator[list[int]]:
+        """Readings of one kind and of about as many pieces, which are written together."""
+        order = sorted(range(len(self.readings)), key=lambda place: self.readings[place].kind)
+        for _, same in groupby(order, key=lambda place: self.readings[place].kind):
+            places = list(same)
+            yield from (places[i : i + _TOGETHER] for i in range(0, len(places), _TOGETHER))
 
     def reference(self, uniform: Floats, normal: Floats) -> Sequence[Indices | Doubles]:
         """The same in numpy."""
@@ -125,14 +165,14 @@ class CopulaTrainer:
         hooks.phase("correlating")
         total, most = rows.subjects.size, min(_ROWS, _CELLS // len(rows.features))
         chosen = np.sort(rng.choice(total, most, replace=False)) if total > most else np.arange(total)
-        readings, correlations = _fit(rows, chosen, hooks, rng)
+        readings, correlations = _fit(rows, chosen, request.min_patients, hooks, rng)
         factor: Doubles = np.linalg.cholesky(correlations).T.astype(np.float64)
         hooks.progress(Progress(1, 1))
         return CopulaGenerator(rows.encoding, factor, tuple(readings))
 
 
 def _fit(
-    rows: EncodedRows, chosen: Indices, hooks: Hooks, rng: np.random.Generator
+    rows: EncodedRows, chosen: Indices, min_patients: int, hooks: Hooks, rng: np.random.Generator
 ) -> tuple[list[_Reading], Doubles]:
     """The reading of every feature and the latent correlations [F, F]."""
     scores = np.zeros((chosen.size, len(rows.features)))
@@ -167,7 +207,8 @@ def _fit(
             readings[j] = _ordered(shares, _places(cells, shares.size, scores, known))
             scores[:, j] = _score(readings[j], cells)
     fitted = [reading for reading in readings if reading is not None]
-    return fitted, _correlations(scores, known, [reading.margin for reading in fitted])
+    supported = _supported(known, rows.subjects[chosen], min_patients)
+    return fitted, _correlations(scores, known, supported, [reading.margin for reading in fitted])
 
 
 def _has_order(column: CategoryEncoding | NumberEncoding) -> bool:
@@ -205,8 +246,22 @@ def _places(cells: Indices, size: int, scores: Doubles, known: Doubles) -> Indic
     return np.argsort(position * np.sign(position[np.argmax(weights)] or 1.0), kind="stable")
 
 
-def _correlations(scores: Doubles, known: Doubles, margins: list[Margin]) -> Doubles:
-    """Latent correlations [F, F] of scores with gaps: pairwise, then shrunk, then made positive definite."""
+def _supported(known: Doubles, subjects: Indices, min_patients: int) -> npt.NDArray[np.bool_]:
+    """The pairs of features that at least k patients have cells of both for, [F, F]."""
+    # Rows of one patient weigh 1 together, so a sum of weights is never more than the patients behind it.
+    weights = 1.0 / np.bincount(subjects)[subjects]
+    patients = known.T @ (known * weights[:, None])
+    enough: npt.NDArray[np.bool_] = patients >= min_patients - 1e-6
+    return enough
+
+
+def _correlations(
+    scores: Doubles, known: Doubles, supported: npt.NDArray[np.bool_], margins: list[Margin]
+) -> Doubles:
+    """Latent correlations [F, F] of scores with gaps: pairwise, then shrunk, then made positive definite.
+
+    What too few patients have both of counts as uncorrelated.
+    """
     pairs = np.maximum(known.T @ known, 1.0)
     means = scores.sum(axis=0) / np.maximum(known.sum(axis=0), 1.0)
     centred = (scores - means) * known
@@ -216,7 +271,7 @@ def _correlations(scores: Doubles, known: Doubles, margins: list[Margin]) -> Dou
     measured = np.divide(centred.T @ centred, spread, out=np.zeros_like(spread), where=spread > 1e-9)
     latent = latent_correlations(measured, margins)
     np.fill_diagonal(latent, 0.0)
-    latent[spread <= 1e-9] = 0.0
+    latent[(spread <= 1e-9) | ~supported] = 0.0
     # Shrinking by the share of noise in what was measured (Schäfer and Strimmer, 2005).
     noise = ((1.0 - latent**2) ** 2 / pairs)[~np.eye(len(margins), dtype=bool)].sum()
     signal = (latent**2).sum()

@@ -24,6 +24,9 @@ _LIGHTEST = 0.005
 _ROWS = 8_000
 """Rows that modes are fitted on; the fit is the slowest part of preparation and gains nothing from more."""
 
+_NARROWEST = 1e-300
+"""Deviations are at least this: the smallest doubles have no inverse."""
+
 _CHUNK = 65_536
 
 
@@ -45,17 +48,23 @@ class Modes:
         """Fits a variational mixture to coordinates x [n] of patients [n]; as many modes as the data bear.
 
         A Dirichlet process prior empties the modes that are not needed; those
-        that fewer than `min_patients` patients belong to are dropped.
+        that fewer than `min_patients` patients belong to are dropped. In what is
+        kept of a mode every patient of it weighs the same, however many rows
+        are theirs: else a mode could be where one patient is.
         """
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import BayesianGaussianMixture
 
-        centre, scale = float(x.mean()), float(x.std())
-        if scale <= 1e-9 * max(1.0, abs(centre)):
-            return cls(np.ones(1), np.array([centre]), np.array([max(scale, 1e-6)]))
+        # Within ±1 no square leaves the doubles, however large, small or far from zero the numbers are.
+        low, high = float(x.min()), float(x.max())
+        middle, half = low / 2 + high / 2, high / 2 - low / 2
+        if half == 0.0:
+            return cls(np.ones(1), np.array([low]), np.array([max(1e-9 * abs(low), _NARROWEST)]))
+        standard = (x - middle) / half
+        centre, scale = _moments(standard, subjects)
         rng = np.random.default_rng(seed)
         chosen = rng.choice(x.size, _ROWS, replace=False) if x.size > _ROWS else np.arange(x.size)
-        points = ((x[chosen] - centre) / scale)[:, None]
+        points, owners = (standard[chosen] - centre) / scale, subjects[chosen]
         mixture = BayesianGaussianMixture(
             n_components=min(MOST, np.unique(points).size),
             weight_concentration_prior_type="dirichlet_process",
@@ -65,16 +74,21 @@ class Modes:
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # an unfinished mixture normalises as well
-            members = mixture.fit_predict(points)
-        patients = [np.unique(subjects[chosen][members == mode]).size for mode in range(mixture.n_components)]
-        kept = (np.array(patients) >= min_patients) & (mixture.weights_ >= _LIGHTEST)
-        if not kept.any():
-            return cls(np.ones(1), np.array([centre]), np.array([scale]))
+            members = mixture.fit_predict(points[:, None])
+        kept = [
+            mode
+            for mode in range(mixture.n_components)
+            if mixture.weights_[mode] >= _LIGHTEST and np.unique(owners[members == mode]).size >= min_patients
+        ]
+        if not kept:
+            return cls(np.ones(1), np.array([middle + half * centre]), np.array([half * scale]))
         weights = mixture.weights_[kept]
-        deviations = np.sqrt(mixture.covariances_.reshape(-1)[kept])
-        return cls(
-            weights / weights.sum(), centre + scale * mixture.means_.reshape(-1)[kept], scale * deviations
-        )
+        moments = [_moments(points[members == mode], owners[members == mode]) for mode in kept]
+        means, deviations = (np.array(part) for part in zip(*moments, strict=True))
+        # Neighbours overlap: a mode is wider than the points nearest to it are apart.
+        widths = np.maximum(deviations, np.sqrt(mixture.covariances_.reshape(-1)[kept]))
+        widths = np.maximum(half * scale * widths, _NARROWEST)
+        return cls(weights / weights.sum(), middle + half * (centre + scale * means), widths)
 
     def encode(self, x: Doubles, rng: np.random.Generator) -> tuple[Floats, Indices]:
         """α within ±0.99 (float32 [n]) and the mode (int64 [n]), drawn by how likely each mode makes x."""
@@ -93,3 +107,11 @@ class Modes:
         """The coordinates: μ + 4σα, float64 [n]."""
         result: Doubles = self.means[mode] + 4.0 * self.deviations[mode] * alpha.astype(np.float64)
         return result
+
+
+def _moments(x: Doubles, subjects: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Mean and standard deviation of x [n] of patients [n], who weigh the same whatever rows they have."""
+    _, patient, rows = np.unique(subjects, return_inverse=True, return_counts=True)
+    weights = 1.0 / rows[patient]
+    mean = float(np.average(x, weights=weights))
+    return mean, float(np.sqrt(np.average((x - mean) ** 2, weights=weights)))

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from kohort.columns import Array
 from kohort.problem import Problem
 from kohort.schema import Column, Finding, Storage
+from tables.statistics import patient_count
 from trainers.features import Feature
 
 if TYPE_CHECKING:
@@ -115,12 +116,15 @@ class NumberEncoding:
         low, high = self._range()
         valid = array.is_valid()
         cells = array.values[valid]
-        moved = int(((cells < low) | (cells > high)).sum())
+        moved = patient_count(table.subjects()[valid][(cells < low) | (cells > high)])
         what = []
         if moved:
-            # A count below k is itself what k protects.
+            # A count below k is itself what k protects, and so is how many rows few patients have.
             count = str(moved) if moved >= min_patients else f"fewer than {min_patients}"
-            what = [f"{count} cells beyond what {min_patients} patients support: moved to the range's edge"]
+            what = [
+                f"cells of {count} patients beyond what {min_patients} patients support: "
+                "moved to the range's edge"
+            ]
         if not (self.nulls or valid.all()):
             what += [f"nulls of fewer than {min_patients} patients: replaced by values"]
         if not what:

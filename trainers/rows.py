@@ -48,7 +48,8 @@ def encode_rows(request: FitRequest, hooks: Hooks, rng: np.random.Generator) -> 
     features = encoding.encode(table, rng)
     hooks.check()
     known: list[npt.NDArray[np.bool_] | None] = []
-    for i, feature in enumerate(encoding.features):
-        paired = i > 0 and encoding.features[i - 1].role == "present" and feature.role == "value"
+    layout = encoding.features
+    for i, feature in enumerate(layout):
+        paired = i > 0 and layout[i - 1].role == "present" and feature.role == "value"
         known.append(features[i - 1] == 1 if paired else None)
     return EncodedRows(encoding, features, known, subjects)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -43,6 +45,38 @@ def write_locate(ops: Ops, x: str, edges: Doubles) -> str:
         step = ops.node("Mul", cast(ops, passed, INT64), ops.constant(np.array(2**level), np.int64))
         found = ops.node("Add", found, step) if found else step
     return found
+
+
+def write_locate_all(ops: Ops, x: str, edges: Sequence[Doubles]) -> str:
+    """`locate` in edges of its own for each column of x float64 [n, g] → int64 [n, g].
+
+    One search for all columns: a graph with nodes for each would take a runtime minutes to open where
+    columns are thousands.
+    """
+    depth = max(int(own.size).bit_length() for own in edges)
+    if depth == 0:
+        return cast(ops, ops.node("Less", x, x), INT64)
+    size = 2**depth - 1
+    padded = np.full((len(edges), size), np.inf)
+    for row, own in zip(padded, edges, strict=True):
+        row[: own.size] = own
+    table = ops.constant(padded.ravel(), np.float64)
+    begins = np.arange(len(edges)) * size
+    found = ""
+    for level in reversed(range(depth)):
+        below = ops.constant((begins + 2**level - 1)[None], np.int64)
+        probe = ops.node("Add", found, below) if found else below
+        passed = ops.node("LessOrEqual", ops.node("Gather", table, probe), x)
+        step = ops.node("Mul", cast(ops, passed, INT64), ops.constant(np.array(2**level), np.int64))
+        found = ops.node("Add", found, step) if found else step
+    return found
+
+
+def gather_all(ops: Ops, tables: Sequence[npt.NDArray[np.generic]], index: str) -> str:
+    """Column j of the result is tables[j] [k_j] by column j of index [n, g] → [n, g]."""
+    sizes = [table.size for table in tables]
+    begins = ops.constant(np.cumsum([0, *sizes[:-1]]), np.int64)
+    return gather(ops, np.concatenate(tables), ops.node("Add", index, begins))
 
 
 def cast(ops: Ops, x: str, to: int) -> str:

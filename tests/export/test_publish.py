@@ -167,3 +167,38 @@ def test_a_value_of_one_patient_is_in_no_byte_and_no_sample(toy, tmp_path, model
     assert min(cells["low"]) >= 0
     assert max(cells["double"]) <= 1.0
     assert max(cells["moment"]) <= 1_700_000_000_000_000
+
+
+def test_levels_that_few_patients_hold_are_not_published(tmp_path):
+    levels = ("none", "mild", "severe", "PLANTED", "NOBODY")
+    column = Column("pain", Kind.ORDINAL, Storage.STRING, Handling.MODEL, nullable=False, levels=levels)
+    gone = Column("gone", Kind.ORDINAL, Storage.STRING, Handling.DROP, levels=levels)
+    score = Column(
+        "score", Kind.ORDINAL, Storage.DECIMAL, Handling.MODEL, scale=1, levels=("1.5", "0.5", "2.5")
+    )
+    codes = np.append(np.arange(60) % 3, 3)
+    text = Array.make(Storage.STRING, codes, None, levels)
+    points = Array.make(Storage.DECIMAL, np.append(np.where(np.arange(60) % 2, 5, 15), 25))
+    table = Table(TableSchema("t", (column, gone, score)), {"pain": text, "gone": text, "score": points})
+    tables = TableSet({"t": table})
+    generator = CopulaTrainer().fit(FitRequest(tables, tables, {}, 1), Hooks())
+    path = tmp_path / "x"
+    publish(generator, Schema((table.schema,)), path)
+    pain, nothing, half = read_bundle(path).manifest.schema.tables[0].columns
+    assert pain.levels == ("none", "mild", "severe")
+    assert nothing.levels == ()
+    assert half.levels == ("1.5", "0.5")
+    assert generator.encoding.columns[1].values == (15, 5)
+    assert b"PLANTED" not in path.read_bytes()
+    assert b"NOBODY" not in path.read_bytes()
+
+
+def test_a_graph_too_large_for_a_bundle_is_refused_before_it_is_opened(
+    table, generator, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("exporters.publish.MAX_NODES", 10)
+    phases = []
+    with pytest.raises(Problem) as refused:
+        publish(generator, Schema((table.schema,)), tmp_path / "x", phase=phases.append)
+    assert refused.value.reason == "LIMIT_EXCEEDED"
+    assert phases == ["exporting"]

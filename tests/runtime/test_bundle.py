@@ -50,6 +50,16 @@ def manifest_with(**changes) -> bytes:
     return changed(manifest_json=json.dumps(value).encode(), signature_json=None)
 
 
+def directory_of(entries: int) -> bytes:
+    """A zip that is nothing but a directory."""
+    entry = b"PK\1\2" + bytes(24) + b"\1" + bytes(17) + b"a"
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, entries, entries, entries * len(entry), 0, 0)
+    return entry * entries + end
+
+
+HUGE = members(parts.bundle_bytes())["manifest.json"].replace(b'"rate":0.5', b'"rate":1e999')
+
+
 def refused(data: bytes, **options) -> Problem:
     with pytest.raises(Problem) as caught:
         read_bundle(data, **options)
@@ -141,7 +151,15 @@ def test_a_bundle_that_nobody_could_load_is_not_written(tmp_path):
         (manifest_with(program={"name": "../x", "version": 1}), "manifest.program"),
         (manifest_with(files={"card.md": 5}), "manifest.files"),
         (manifest_with(dictionaries={"people": {"sex": ["a", "a", "b"]}}), "manifest.dictionaries"),
-        (manifest_with(dictionaries={"people": {"sex": ["a", "\ud800", "b"]}}), "manifest.dictionaries"),
+        (manifest_with(dictionaries={"people": {"sex": ["a", "\ud800", "b"]}}), "manifest"),
+        (manifest_with(trainer="\ud800"), "manifest"),
+        (manifest_with(parameters={"a": 10**20}), "manifest"),
+        (changed(manifest_json=HUGE, signature_json=None), "manifest"),
+        (changed(card_md=b"\xff"), "card.md"),
+        (manifest_with(privacy={"epsilon": "none"}), "manifest.privacy"),
+        (manifest_with(privacy={"min_patients_per_value": 2**31}), "manifest.privacy"),
+        (parts.bundle_bytes() + b"\0", "bundle"),
+        (directory_of(30_000), "bundle"),
         (manifest_with(dictionaries={"people": ["a"]}), "manifest.dictionaries"),
         (manifest_with(findings=[{"why": "x"}]), "manifest.findings"),
         (manifest_with(privacy=None), "manifest.privacy"),

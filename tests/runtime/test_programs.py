@@ -211,6 +211,8 @@ class _Broken:
         {"c2": lambda x: x.astype(np.int32)},
         {"v0": lambda x: x[:, None]},
         {"c4": lambda x: [1.0]},
+        {"c4": lambda x: x * np.nan},
+        {"c4": lambda x: x + np.inf},
         {"error": RuntimeError("secret")},
     ],
 )

@@ -2,11 +2,20 @@ from __future__ import annotations
 
 from importlib import metadata
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from kohort import sessions
 from kohort.problem import Problem
-from kohort.sessions import check_installation, choose_providers, cpu_class, open_session, runtime_fingerprint
+from kohort.sessions import (
+    check_installation,
+    choose_providers,
+    cpu_class,
+    open_session,
+    run_graph,
+    runtime_fingerprint,
+)
 from tests.runtime import parts
 
 
@@ -78,3 +87,19 @@ def test_fingerprints_name_what_decides_the_bytes(monkeypatch):
     monkeypatch.setattr(sessions, "_runtime_version", lambda: "0.0")
     others.add(runtime_fingerprint(bytes(32), session))
     assert len(others | {first}) == 5
+
+
+def test_a_graph_cannot_use_up_the_memory():
+    """Eight GiB out of a few bytes, refused before any of it is there."""
+    pads = numpy_helper.from_array(np.array([0, 2 << 30], np.int64), "pads")
+    nodes = [
+        helper.make_node("Pad", ["x", "pads"], ["wide"]),
+        helper.make_node("ReduceMax", ["wide"], ["y"], keepdims=0),
+    ]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", ["n"]), ("y", []))]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [pads])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    session = open_session(model.SerializeToString())
+    with pytest.raises(Problem) as refused:
+        run_graph(session, {"x": np.zeros(8, np.float32)}, ["y"])
+    assert refused.value.reason == "BUNDLE_INVALID"

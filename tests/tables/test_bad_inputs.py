@@ -114,9 +114,10 @@ _NUMBERS = [NUMBER] * 60
 _EMAILS = lines(*(f"p{i}@{WORD}.org" for i in range(30)), header="contact")
 
 CASES = [
+    Case("malformed CSV", "a quote left open", b'a,b\n1,"x"\n2,"Zebra\n3,4\n', "FILE_MALFORMED", says="line 3: a quote"),
     Case("ragged", "too many cells", b"a,b\n1,2\n1,2,Zebra\n", "RAGGED_ROW", says="line 3: 3 cells"),
-    Case("ragged", "too few cells", b"a,b\r\nZebra\r\n", "RAGGED_ROW", says="line 2: 1 cells"),
-    Case("ragged", "a blank line amid", b"a,b\n1,2\n\n1,Zebra\n", "RAGGED_ROW", says="line 3"),
+    Case("ragged", "too few cells", b"a,b\r\nZebra\r\n", "RAGGED_ROW", says="line 2: 1 cell where"),
+    Case("ragged", "a blank line amid", b"a,b\n1,2\n\n1,Zebra\n", "RAGGED_ROW", says="line 3 is blank"),
     Case("ragged", "after a line break in quotes", b'a,b\n"Ze\nbra",2\n1\n', "RAGGED_ROW", says="line 4"),
     Case("ragged", "an unquoted comma", b"a,b\n48,15,16\n", "RAGGED_ROW", says="line 2: 3 cells"),
     Case("encoding", "Latin-1", "a,b\n1,Zebr\u00e4\n".encode("latin-1"), "BAD_ENCODING", says="line 2"),

@@ -325,3 +325,24 @@ def test_an_identifier_named_as_key_is_declared():
     change = SchemaOverrides((), (TableOverride(subject_key="chart_number"),))
     assert infer(tables, overrides=change).schema.tables[0].columns[0].kind is Kind.ID
     assert not infer(tables, overrides=change).unacknowledged
+
+
+@pytest.mark.parametrize("storage", [Storage.DATE, Storage.BOOL, Storage.DECIMAL])
+@pytest.mark.parametrize("declared", [{"kind": Kind.ID}, {"handling": Handling.REGENERATE}])
+def test_only_whole_numbers_and_texts_can_be_keys(storage, declared):
+    values = np.arange(200) % 2 if storage is Storage.BOOL else np.arange(200) * 3
+    column = Column("a", storage=storage, scale=1, **declared)
+    table = Table(TableSchema("t", (column,)), {"a": Array.make(storage, values.astype(storage.dtype))})
+    with pytest.raises(Problem) as refused:
+        infer(TableSet({"t": table}))
+    assert refused.value.reason == "INVALID_SCHEMA"
+    assert refused.value.violations[0].field == "t.a"
+
+
+def test_whole_decimals_can_be_keys():
+    column = Column("a", kind=Kind.ID, storage=Storage.DECIMAL, scale=2)
+    array = Array.make(Storage.DECIMAL, np.arange(200) * 100)
+    tables = TableSet({"t": Table(TableSchema("t", (column,)), {"a": array})})
+    schema = infer(tables).schema
+    assert schema.tables[0].columns[0].storage is Storage.INT64
+    assert physicalise_all(tables, schema).single().arrays["a"].to_python() == list(range(200))

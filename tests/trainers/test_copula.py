@@ -98,3 +98,30 @@ def test_more_columns_than_rows(fit: Any, build: Any, draw: Any, floats: Any) ->
 def test_seeds_differ(fit: Any, heart: Table) -> None:
     first, second = (export(fit("copula", heart, seed=seed), heart.schema).graph for seed in (1, 2))
     assert first != second
+
+
+def test_what_few_patients_have_both_of_correlates_nothing(fit: Any, build: Any) -> None:
+    """Two columns that four patients have both of."""
+    n = 400
+    rng = np.random.default_rng(4)
+    rows = np.arange(n)
+    first, second = rows < 204, rows >= 200
+    x = rng.normal(size=n)
+    cells = {
+        "a": (Kind.DECIMAL, Array.make(Storage.DOUBLE, x, first)),
+        "b": (Kind.DECIMAL, Array.make(Storage.DOUBLE, x + 1, second)),
+    }
+    values = [j for j, f in enumerate(fit("copula", build(cells)).encoding.features) if f.role == "value"]
+    for k, related in ((4, True), (5, False)):
+        latents = fit("copula", build(cells), min_patients=k).factor
+        assert bool(abs((latents.T @ latents)[values[0], values[1]]) > 0.02) is related
+
+
+def test_many_columns_make_a_small_graph(fit: Any, build: Any) -> None:
+    rng = np.random.default_rng(4)
+    cells = {
+        f"n{i}": (Kind.DECIMAL, Array.make(Storage.DOUBLE, rng.normal(size=50), rng.random(50) < 0.8))
+        for i in range(300)
+    }
+    table = build(cells)
+    assert export(fit("copula", table), table.schema).nodes < 15 * 300

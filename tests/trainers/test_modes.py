@@ -54,3 +54,27 @@ def test_one_seed_is_one_fit() -> None:
     x = np.random.default_rng(0).gamma(1.0, size=20_000)
     fits = [Modes.fit(x, np.arange(x.size), 5, seed=seed) for seed in (3, 3)]
     assert fits[0].means.tolist() == fits[1].means.tolist()
+
+
+def test_a_mode_is_not_where_one_patient_of_many_rows_is() -> None:
+    """Six patients around 50, one of them with 300 equal rows."""
+    rng = np.random.default_rng(0)
+    few = 50 + np.array([-2.0, -1.5, -1.0, 1.5, 2.0])
+    x = np.concatenate([rng.normal(0, 1, 500), few, np.full(300, 50.7)])
+    subjects = np.concatenate([np.arange(505), np.full(300, 505)])
+    modes = Modes.fit(x, subjects, 5, seed=1)
+    near = modes.means > 40
+    assert near.sum() <= 1
+    assert (np.abs(modes.means[near] - 50.7) > 0.3).all()
+    assert (modes.deviations[near] > 1.0).all()
+
+
+@pytest.mark.parametrize("unit", [5e-324 * 1000, 1e-300, 1e-12, 1e200, 1e289])
+def test_any_magnitude_is_normalised(unit: float) -> None:
+    x = np.random.default_rng(0).normal(size=500) * unit
+    with np.errstate(all="raise", under="ignore"):
+        modes = Modes.fit(x, np.arange(500), 5, seed=1)
+        alpha, mode = modes.encode(x, np.random.default_rng(0))
+        assert np.isfinite(modes.decode(alpha, mode)).all()
+    if unit > 1e-299:
+        assert np.unique(alpha).size > 400

@@ -35,6 +35,7 @@ MAX_BYTES = 512 << 20
 """Of a bundle, unless a caller sets another limit."""
 _MAX_MEMBERS = 64
 _MAX_TEXT = 64 << 20
+_MAX_DIRECTORY = 64 << 10
 _NAME = re.compile(r"manifest\.json|signature\.json|card\.md|graphs/[A-Za-z0-9_-]{1,64}\.onnx")
 _BROKEN_ZIP = (
     zipfile.BadZipFile,
@@ -162,6 +163,10 @@ def read_bundle(
     signature = files.pop(SIGNATURE, None)
     if manifest_bytes is None or CARD not in files:
         raise invalid("bundle", "holds no manifest or no card")
+    try:
+        files[CARD].decode()
+    except UnicodeDecodeError:
+        raise invalid(CARD, "is not UTF-8") from None
     manifest = Manifest.from_bytes(manifest_bytes)
     _check_digests(manifest, files)
     trusted = signature is not None and verify(manifest_bytes, signature, trusted_keys)
@@ -180,6 +185,7 @@ def _check_size(size: int, max_bytes: int) -> None:
 
 def _members(data: bytes) -> dict[str, bytes]:
     """Every member by name; stored, so that none is larger than the file itself."""
+    _check_directory(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -187,6 +193,19 @@ def _members(data: bytes) -> dict[str, bytes]:
             return {entry.filename: archive.read(entry) for entry in entries}
     except _BROKEN_ZIP:
         raise invalid("bundle", "is no readable zip file") from None
+
+
+def _check_directory(data: bytes) -> None:
+    """Refuses a zip that ends otherwise than bundles do, before anything is made of its entries.
+
+    A directory of millions of entries would fill the memory. Layout: APPNOTE.TXT 4.3.16, and 4.3.15 for
+    the locator of a second end that would count instead.
+    """
+    end, locator = data[-22:], data[-42:-38]
+    if len(end) < 22 or end[:4] != b"PK\5\6" or end[20:] != b"\0\0" or locator == b"PK\6\7":
+        raise invalid("bundle", "is no readable zip file")
+    if int.from_bytes(end[12:16], "little") > _MAX_DIRECTORY:
+        raise invalid("bundle", "has too many members, or one twice")
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:

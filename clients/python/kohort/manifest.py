@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -23,6 +22,13 @@ _COLUMN_TYPES: Mapping[str, tuple[type, ...]] = {
     "levels": (tuple,),
     "minimum": (int, float, type(None)),
     "maximum": (int, float, type(None)),
+}
+_PRIVACY_TYPES: Mapping[str, tuple[type, ...]] = {
+    "differentially_private": (bool,),
+    "epsilon": (int, float, type(None)),
+    "delta": (int, float, type(None)),
+    "min_patients_per_value": (int, type(None)),
+    "statement": (str,),
 }
 _MAPPINGS = ("parameters", "program", "files", "dictionaries", "privacy", "lineage")
 
@@ -100,7 +106,9 @@ class Manifest:
             Problem: BUNDLE_INVALID when the bytes are not of the documented shape.
         """
         try:
-            value = json.loads(data, parse_constant=_no_constant)
+            value = json.loads(data, parse_constant=_no_constant, parse_int=_whole)
+            # What cannot be written again (1e999, half a surrogate pair) would fail later and elsewhere.
+            canonical_json(value)
         except (ValueError, RecursionError):
             raise invalid("manifest", "is no JSON") from None
         if not isinstance(value, dict):
@@ -113,6 +121,7 @@ class Manifest:
         _check_program(value["program"])
         _check_files(value["files"])
         _check_dictionaries(value["dictionaries"])
+        _check_privacy(value["privacy"])
         seed = value.get("seed")
         if type(seed) is not int or not -(1 << 63) <= seed < 1 << 63:
             raise invalid("manifest.seed", "is no 64-bit integer")
@@ -140,6 +149,12 @@ def _no_constant(_: str) -> Any:
     raise ValueError
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > 20:  # beyond any 64-bit integer, and so beyond every message
+        raise ValueError
+    return int(digits)
+
+
 def _check_program(program: dict[str, Any]) -> None:
     name, version = program.get("name"), program.get("version")
     if not isinstance(name, str) or not name.isidentifier() or type(version) is not int:
@@ -163,8 +178,14 @@ def _check_dictionaries(dictionaries: dict[str, Any]) -> None:
                 raise invalid("manifest.dictionaries", "a dictionary is no list of strings")
             if len(set(strings)) != len(strings):
                 raise invalid("manifest.dictionaries", "a dictionary holds a string twice")
-            if any("\ud800" <= c <= "\udfff" for s in strings if not s.isascii() for c in s):
-                raise invalid("manifest.dictionaries", "a string is not valid Unicode")
+
+
+def _check_privacy(privacy: dict[str, Any]) -> None:
+    for name, allowed in _PRIVACY_TYPES.items():
+        if name in privacy and type(privacy[name]) not in allowed:
+            raise invalid("manifest.privacy", "is not of the documented shape")
+    if not 0 <= (privacy.get("min_patients_per_value") or 0) < 1 << 31:
+        raise invalid("manifest.privacy", "is not of the documented shape")
 
 
 def _schema(value: Any) -> Schema:
@@ -182,7 +203,8 @@ def _schema(value: Any) -> Schema:
 
 def _check_table(table: TableSchema) -> None:
     names = [column.name for column in table.columns]
-    strings = (table.name, table.subject_key, table.time_column, *table.primary_key, *names)
+    keys = [name for key in table.foreign_keys for name in (key.table, *key.columns, *key.referenced_columns)]
+    strings = (table.name, table.subject_key, table.time_column, *table.primary_key, *keys, *names)
     if (
         not all(isinstance(s, str) for s in strings)
         or not table.name
@@ -201,8 +223,6 @@ def _check_column(column: Column) -> None:
         types = _COLUMN_TYPES.get(entry.name, (str,))
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise invalid("manifest.schema", "a column is not of the documented shape")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise invalid("manifest.schema", "a bound is not finite")
     if not all(isinstance(level, str) for level in column.levels) or not 0 <= column.scale <= 12:
         raise invalid("manifest.schema", "a column is not of the documented shape")
     if not 0 < len(column.name) <= 256 or not column.name.isprintable():

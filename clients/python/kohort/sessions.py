@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
+
+MAX_MEMORY = 4 << 30
+"""Bytes that all graphs of a process may use on the CPU while they run. A small graph can ask for any
+number (it need only join a tensor with itself some forty times): this bounds what a hostile one gets."""
 
 # The widest first: the runtime's kernels, and so the last bits, depend on it.
 _CPU_CLASSES = ("AVX512F", "AVX2", "AVX", "SSE42", "SVE", "ASIMDHP", "ASIMD")
@@ -96,6 +101,10 @@ def open_session(
     # A spinning pool takes the processor away from everything else on the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    _bound_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # Weights are no larger than the file, and must not take from what graphs may use.
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     wanted = list(providers or [CPU])
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=wanted)
@@ -136,6 +145,16 @@ def run_graph(session: Session, feeds: Mapping[str, npt.NDArray[Any]], outputs: 
     if not all(isinstance(result, np.ndarray) for result in results):
         raise Problem("BUNDLE_INVALID", "the graph emits something that is no tensor")
     return results
+
+
+@cache
+def _bound_memory() -> None:
+    """Gives this process one bounded arena for tensors on the CPU, shared by its sessions."""
+    import onnxruntime
+
+    kind, default = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, default)
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": MAX_MEMORY}))
 
 
 def _runtime_version() -> str:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from kohort.programs import SampleSpec
 
 _KEYS = (Storage.INT64, Storage.STRING)
-_MAX_NOISE = 1 << 16
+_MAX_NOISE = 1 << 14
 # TensorProto.DataType
 _FLOAT, _INT32, _INT64, _BOOL, _DOUBLE = 1, 6, 7, 9, 11
 _ELEMENTS: Mapping[Storage, tuple[int, Any]] = {
@@ -114,6 +114,8 @@ class SinglePass:
                 valid = None
             else:
                 values = np.where(valid, values, values.dtype.type(0))
+        if column.storage is Storage.DOUBLE and not np.isfinite(values).all():
+            raise invalid(where, "the graph emits something that is no number")
         dictionary = self.dictionaries.get((self._plan.table.name, column.name))
         if dictionary is not None:
             if values.min() < 0 or values.max() >= max(len(dictionary), 1 if valid is not None else 0):
