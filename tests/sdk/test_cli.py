@@ -11,7 +11,7 @@ from fake_parts import CODE, Fault, rows_of
 
 import kohort
 from kohort.cli.main import run
-from kohort.v1 import training_pb2
+from kohort.v1 import schema_pb2, training_pb2
 
 
 @pytest.fixture
@@ -86,6 +86,53 @@ def test_train_uploads_follows_and_names_the_model(cli, fake, rows):
     (request,) = fake.requests("Train")
     assert kohort.wire.struct_from_proto(request.parameters) == {"epochs": 5, "dims": [1, 2], "how": "x"}
     assert (request.dataset, request.trainer, request.seed) == ("datasets/1", "ctgan", 3)
+
+
+def test_train_tells_what_a_person_should_know_of_the_model(cli, fake):
+    rare = [schema_pb2.Finding(reason="RARE", message=f"m{i}", table="t", column=f"c{i}") for i in range(6)]
+    lost = schema_pb2.Finding(reason="LONGITUDINAL_STRUCTURE_LOST", message="lost", table="t")
+    events = [training_pb2.JobEvent(warning=f) for f in (*rare, lost, lost)]
+    for sequence, event in enumerate(events, 1):
+        event.sequence = sequence
+    fake.add_job("jobs/1", *events)
+    _, _, err = cli("train", "datasets/1")
+    assert "! RARE t, 6 columns: c0, c1, c2, c3, c4, c5 (--json" in err
+    assert err.count("! LONGITUDINAL_STRUCTURE_LOST t: lost\n") == 1
+
+
+def test_a_finished_job_is_told_in_order(cli, fake):
+    queued, running = training_pb2.JOB_STATE_QUEUED, training_pb2.JOB_STATE_RUNNING
+    changes = [
+        training_pb2.JobEvent(state_changed=training_pb2.StateChanged(state=s)) for s in (queued, running)
+    ]
+    fitting = training_pb2.JobEvent(phase_started=training_pb2.PhaseStarted(phase="fitting"))
+    for sequence, event in enumerate((*changes, fitting), 1):
+        event.sequence = sequence
+    fake.add_job("jobs/9", *changes, fitting, phase="publishing")
+    _, _, err = cli("watch", "jobs/9")
+    assert [line.removeprefix("jobs/9: ") for line in err.splitlines()] == [
+        "queued",
+        "running",
+        "fitting",
+        "succeeded",
+    ]
+
+
+def test_interrupted(cli, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kohort.client.Client.models", stop)
+    code, _, err = cli("models")
+    assert code == 130
+    assert "Jobs go on" in err
+
+
+def test_an_identifier_is_refused_with_the_options_that_help(cli, fake):
+    fake.fail("Train", Fault(CODE.FAILED_PRECONDITION, "m", "IDENTIFIER_UNACKNOWLEDGED"))
+    code, _, err = cli("train", "datasets/1")
+    assert code == 3
+    assert all(option in err for option in ("--drop", "--kind", "--acknowledge"))
 
 
 def test_train_as_json_gives_events_and_then_the_job(cli):
@@ -200,7 +247,8 @@ def test_bad_outputs_are_refused_before_any_call(cli, fake, tmp_path):
         (Fault(CODE.NOT_FOUND, "m", "MODEL_NOT_FOUND"), 4),
         (Fault(CODE.UNAUTHENTICATED, "m", "UNAUTHENTICATED"), 5),
         (Fault(CODE.PERMISSION_DENIED, "m", "PERMISSION_DENIED"), 5),
-        (Fault(CODE.RESOURCE_EXHAUSTED, "m", "LIMIT_EXCEEDED"), 6),
+        (Fault(CODE.RESOURCE_EXHAUSTED, "m", "QUEUE_FULL"), 6),
+        (Fault(CODE.RESOURCE_EXHAUSTED, "m", "LIMIT_EXCEEDED"), 3),
         (Fault(CODE.INTERNAL, "m", "INTERNAL"), 1),
     ],
 )

@@ -15,7 +15,8 @@ from fake_server import Fake
 
 import kohort
 from kohort import TLS, KeepAlive, Retry, Timeouts
-from kohort.channel import endpoint, options
+from kohort.channel import Endpoint, endpoint, options
+from kohort.status import _hint
 
 ONCE = Retry(attempts=1)
 NOW = datetime.datetime.now(datetime.UTC)
@@ -87,7 +88,9 @@ def test_tls_is_the_default_off_this_machine(target, tls, expected, secure):
     assert (found.target, found.secure) == (expected, secure)
 
 
-@pytest.mark.parametrize("target", ["http://localhost:1", "https://x", "grpc://x", "", "  "])
+@pytest.mark.parametrize(
+    "target", ["http://localhost:1", "https://x", "grpc://x", "", "  ", "localhost:http", "localhost:70000"]
+)
 def test_urls_are_no_targets(target):
     with pytest.raises(ValueError, match="host:port"):
         kohort.Client(target)
@@ -120,8 +123,25 @@ def test_mutual_tls(connect, authority):
     with serve(authority, ask_client=True) as fake:
         client = connect(fake.target, tls=TLS(authority[2], own, pem(key)), retry=ONCE)
         assert client.capabilities().api_version == "v1"
-        with pytest.raises(kohort.Unavailable):
+        with pytest.raises(kohort.Unavailable) as caught:
             connect(fake.target, tls=TLS(authority[2]), retry=ONCE).capabilities()
+    assert "--cert" in caught.value.hint
+
+
+def test_what_failed_at_one_address_of_localhost_is_not_taken_for_nobody_there(fake):
+    port = int(fake.target.rpartition(":")[2])
+    # What grpc says when the other address, where nobody listens, was the last that it tried.
+    refused = "last error: UNKNOWN: ipv6:%5B::1%5D: Failed to connect to remote host: Connection refused"
+    for secure, sign in ((True, "TLS with localhost"), (False, "may speak TLS")):
+        assert sign in _hint("UNAVAILABLE", refused, Endpoint(f"localhost:{port}", secure))
+    assert "Nothing listens" in _hint("UNAVAILABLE", refused, Endpoint("localhost:1", secure=True))
+
+
+@pytest.mark.parametrize("field", ["root_certificates", "certificate", "key"])
+def test_what_is_no_pem_is_refused_before_any_call(field, authority):
+    given = {"root_certificates": authority[2], "certificate": authority[2], "key": pem(authority[1])}
+    with pytest.raises(ValueError, match=f"TLS: {field} holds no"):
+        kohort.Client("localhost:1", tls=TLS(**{**given, field: b"age,sex"}))
 
 
 def test_another_name_is_accepted_only_when_it_is_given(connect, authority):

@@ -117,3 +117,12 @@ def test_datasets_are_looked_at_listed_and_deleted(client, fake):
     assert len(fake.requests("ListDatasets")) == 3
     assert dataset.delete() == ("models/one",)
     assert client.dataset("datasets/2").info.name == "datasets/2"
+
+
+def test_what_is_no_table_is_refused(client, fake, tmp_path):
+    with pytest.raises(TypeError, match="not list"):
+        client.upload([1, 2])
+    (tmp_path / "rows.txt").write_text("a\n1\n")
+    with pytest.raises(ValueError, match=r"must end in one of .*; this one ends in \.txt"):
+        client.upload(tmp_path / "rows.txt")
+    assert not fake.uploads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ def endpoint(target: str, tls: TLS | bool | None) -> Endpoint:
     """The target as grpc wants it; TLS unless it is this machine or `tls` is False.
 
     Raises:
-        ValueError: the target is a URL or empty.
+        ValueError: the target is a URL, empty or without a port that can be.
     """
     if target.startswith(("http://", "https://", "grpc://", "grpcs://")):
         raise ValueError(f"the target is host:port, such as localhost:{DEFAULT_PORT}, not a URL")
@@ -47,6 +48,8 @@ def endpoint(target: str, tls: TLS | bool | None) -> Endpoint:
         prefix = f"{scheme}:"
     if not local:
         host, port = _split(address)
+        if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise ValueError(f"the target is host:port, such as localhost:{DEFAULT_PORT}, not {target}")
         local = _is_loopback(host)
         shown = f"[{host}]" if ":" in host else host
         target = f"{prefix}{shown}:{port or DEFAULT_PORT}"
@@ -73,22 +76,45 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def answers_here(target: str) -> bool:
+    """Whether something listens at a port of "localhost", at either of its addresses. At once: no network."""
+    host, port = _split(target)
+    if host != "localhost":
+        return False
+    for address in ("127.0.0.1", "::1"):
+        try:
+            socket.create_connection((address, int(port)), timeout=0.5).close()
+        except OSError:
+            continue
+        return True
+    return False
+
+
 def credentials(tls: TLS | bool | None) -> grpc.ChannelCredentials:
-    """Channel credentials. Raises OSError when a certificate file cannot be read."""
+    """Channel credentials.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: it is no PEM.
+    """
     tls = tls if isinstance(tls, TLS) else TLS()
     return grpc.ssl_channel_credentials(
-        root_certificates=_pem(tls.root_certificates),
-        private_key=_pem(tls.key),
-        certificate_chain=_pem(tls.certificate),
+        root_certificates=_pem("root_certificates", tls.root_certificates),
+        private_key=_pem("key", tls.key),
+        certificate_chain=_pem("certificate", tls.certificate),
     )
 
 
-def _pem(value: bytes | str | Path | None) -> bytes | None:
-    if value is None or isinstance(value, bytes):
-        return value
+def _pem(name: str, value: bytes | str | Path | None) -> bytes | None:
+    if value is None:
+        return None
     if isinstance(value, str) and value.lstrip().startswith("-----BEGIN"):
         return value.encode()
-    return Path(value).expanduser().read_bytes()
+    content = value if isinstance(value, bytes) else Path(value).expanduser().read_bytes()
+    # grpc would find out at the first handshake, and not say so.
+    if (b"PRIVATE KEY-----" if name == "key" else b"-----BEGIN CERTIFICATE-----") not in content:
+        raise ValueError(f"TLS: {name} holds no {'private key' if name == 'key' else 'certificate'} in PEM")
+    return content
 
 
 def options(tls: TLS | bool | None, keepalive: KeepAlive, timeouts: Timeouts) -> list[tuple[str, str | int]]:

@@ -69,7 +69,9 @@ def headline(job: JobInfo) -> str:
     """Where the job stands in a few words."""
     if job.state is JobState.QUEUED:
         before = job.queue_position
-        return "queued" if before is None else f"queued, {before} before it"
+        if before is None:
+            return "queued"
+        return f"queued, {before} before it" if before else "queued, next"
     if job.state is JobState.RUNNING:
         again = f" (attempt {job.attempt})" if job.attempt > 1 else ""
         return f"{job.phase or 'running'}{again}"

@@ -79,6 +79,7 @@ def prepare(data: Data, options: UploadOptions) -> Upload:
         InvalidRequest: the data cannot be sent; names the column.
         OSError: a file cannot be read.
         ValueError: a file of an unknown kind.
+        TypeError: something else than a table.
     """
     if isinstance(data, str | Path):
         return _file(Path(data), options)
@@ -153,8 +154,14 @@ def _read(rows: Rows, name: str) -> tuple[TableSchema, dict[str, Array]]:
         from kohort.arrow import from_arrow
 
         return from_arrow(rows, name)
+    import pandas as pd
+
     from kohort.frames import from_frame
 
+    if not isinstance(rows, pd.DataFrame):
+        raise TypeError(
+            f"a table is a DataFrame, an Arrow table or the path of a file, not {type(rows).__name__}"
+        )
     return from_frame(rows, name)
 
 
@@ -207,9 +214,8 @@ def _declare(found: Column, declared: Column) -> Column:
 def _file(path: Path, options: UploadOptions) -> Upload:
     upload_format = FORMATS.get(path.suffix.lower())
     if upload_format is None:
-        raise ValueError(
-            f"the file must be one of {', '.join(FORMATS)}, not {path.suffix or 'without a suffix'}"
-        )
+        has = f"ends in {path.suffix}" if path.suffix else "has no suffix"
+        raise ValueError(f"the file's name must end in one of {', '.join(FORMATS)}; this one {has}")
     declared = _declared(options, (options.table,)).get(options.table)
     table = declared or TableSchema(options.table, ())
     table = replace(table, name=options.table, subject_key=options.subject_key or table.subject_key)

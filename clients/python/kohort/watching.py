@@ -8,7 +8,7 @@ from kohort import messages
 from kohort.calls import METHODS
 from kohort.effects import Emit, Operation
 from kohort.errors import IntegrityError, RpcError
-from kohort.resources import JobEvent, JobInfo, PhaseStarted, Progress, StateChanged
+from kohort.resources import JobEvent, JobInfo, JobState, PhaseStarted, Progress, StateChanged
 from kohort.v1 import training_pb2
 
 
@@ -85,6 +85,10 @@ def _moved(job: JobInfo, event: JobEvent) -> JobInfo:
         case PhaseStarted(phase):
             return replace(job, phase=phase, attempt=event.attempt)
         case StateChanged(state):
-            return replace(job, state=state, attempt=event.attempt)
+            moved = replace(job, state=state, attempt=event.attempt)
+            if state in (JobState.QUEUED, JobState.RUNNING):
+                # Told again from the start, an attempt has not the steps that the job has reached since.
+                return replace(moved, phase="", progress=None)
+            return moved
         case _:
             return job

@@ -9,10 +9,17 @@ from typing import Annotated, Any
 import typer
 
 Name = Annotated[str, typer.Option("--name", help="A name for people.")]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="key=value; may be repeated.")]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="<key=value>", help="For programs; may be repeated.")
+]
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("--param", "-p", help="A parameter of the trainer, such as epochs=50; may be repeated."),
+    typer.Option(
+        "--param",
+        "-p",
+        metavar="<name=value>",
+        help="A parameter of the trainer, such as epochs=50; may be repeated.",
+    ),
 ]
 
 

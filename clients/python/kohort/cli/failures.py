@@ -6,7 +6,7 @@ code  meaning
 0     done
 1     a defect, or a file that cannot be read or written
 2     the command was not understood
-3     the request or the data was refused
+3     the request or the data was refused, too large included
 4     no such dataset, job or model
 5     not signed in, or not allowed
 6     the server cannot be reached or is too busy, or the timeout was over
@@ -63,8 +63,11 @@ def exit_code(error: BaseException) -> int:
             error.show()
         return code
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        sys.stderr.write("Interrupted. Jobs go on; see: kohort jobs\n")
-        return INTERRUPTED
+        return interrupted()
+    if isinstance(error, errors.Overloaded) and error.reason == "LIMIT_EXCEEDED":
+        # Waiting does not help: a script that repeats on UNREACHABLE must not repeat this.
+        _tell(error, REFUSED)
+        return REFUSED
     for kind, meaning in _CODES:
         if isinstance(error, kind):
             _tell(error, meaning)
@@ -72,11 +75,18 @@ def exit_code(error: BaseException) -> int:
     raise error
 
 
+def interrupted() -> int:
+    """Says on stderr what Ctrl-C did and did not do, and gives the code."""
+    sys.stderr.write("Interrupted. Jobs go on; see: kohort jobs\n")
+    return INTERRUPTED
+
+
 def _tell(error: BaseException, code: int) -> None:
     if STATE.json:
         sys.stderr.write(json.dumps({"error": _fields(error), "exit_code": code}) + "\n")
         return
-    sys.stderr.write(f"Error: {error}\n")
+    named = isinstance(error, OSError) and error.filename is not None and error.strerror
+    sys.stderr.write(f"Error: {f'{error.filename}: {error.strerror}' if named else error}\n")  # type: ignore[attr-defined]
     if isinstance(error, errors.Overloaded) and error.retry_after:
         sys.stderr.write(f"The server says to try again in {error.retry_after:.0f} s.\n")
     if isinstance(error, errors.Unauthenticated):
@@ -84,9 +94,13 @@ def _tell(error: BaseException, code: int) -> None:
             "Give a token by KOHORT_TOKEN or --token-file, or a certificate by --cert and --key.\n"
         )
     if isinstance(error, errors.RpcError) and error.reason == "IDENTIFIER_UNACKNOWLEDGED":
+        column = error.violations[0].field.rpartition(".")[2] if error.violations else "COLUMN"
         sys.stderr.write(
-            "Leave such a column out by --drop, or state by --acknowledge that it names nobody.\n"
+            f"Leave such a column out (--drop {column}), declare it a key (--kind {column}=id), "
+            f"or state that it names nobody (--acknowledge {column}).\n"
         )
+    if getattr(error, "reason", "") == "BUNDLE_UNTRUSTED" and isinstance(error, Problem):
+        sys.stderr.write("Give the server's key by --trusted-key; `kohort capabilities` shows it.\n")
     if isinstance(error, errors.RpcError) and error.request_id and code == FAILED:
         sys.stderr.write(f"The server's log holds more under request id {error.request_id}.\n")
 

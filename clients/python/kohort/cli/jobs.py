@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +17,12 @@ from kohort.cli.state import STATE
 from kohort.errors import JobCancelled, JobFailed
 from kohort.progress import headline, rich_view, steps
 from kohort.resources import JobInfo, JobState
+from kohort.schema import Finding
 
 if TYPE_CHECKING:
-    from kohort.client import Client
     from kohort.job import Job
 
+_STATES = ", ".join(list(JobState)[1:])
 JobName = Annotated[str, typer.Argument(help="jobs/...")]
 
 
@@ -73,44 +75,65 @@ def train(
         if detach:
             _answer(job.info)
         else:
-            _follow(client, job)
+            _follow(job)
 
 
 def watch(
     job: JobName,
     after: Annotated[int, typer.Option(help="With --json: events after this sequence.")] = 0,
 ) -> None:
-    """Follow a job until it is over; with --json, one event on each line."""
+    """Follow a job until it is over; with --json, one event on each line, then the job."""
     with STATE.connect() as client:
-        _follow(client, client.job(job), after)
+        _follow(client.job(job), after)
 
 
-def _follow(client: Client, job: Job, after: int = 0) -> None:
+def _follow(job: Job, after: int = 0) -> None:
     """Shows a job until it is over. Raises JobFailed, JobCancelled."""
     if STATE.json:
         for event in job.events(after_sequence=after):
             write_json(event)
-        job.refresh()
-    elif err.is_terminal:
-        out.print(job.name, highlight=False)
-        with rich_view(err) as view:
-            job.wait(progress=view)
+        write_json(job.refresh())
     else:
-        seen: set[str] = set()
-
-        def tell(info: JobInfo) -> None:
-            # A log wants steps, not a bar: each phase once, epochs now and then.
-            line = f"{info.name}: {headline(info)}"
-            if line not in seen:
-                seen.add(line)
-                err.print(line, markup=False, highlight=False)
-
-        job.wait(progress=tell)
-    _answer(job.info)
+        with _view(job) as show:
+            findings = _events(job, show)
+        show_findings(findings)
+        if job.state is JobState.SUCCEEDED:
+            _answer(job.info)
     if job.state is JobState.FAILED:
         raise JobFailed(job.info)
     if job.state is JobState.CANCELLED:
         raise JobCancelled(job.info)
+
+
+def _events(job: Job, show: Callable[[JobInfo], None]) -> list[Finding]:
+    """Shows the job at each event until it is over. Returns what a person should look at."""
+    findings: dict[Finding, None] = {}  # a second attempt finds the same again
+    for event in job.events():
+        if isinstance(event.detail, Finding):
+            findings[event.detail] = None
+        show(job.info)
+    show(job.refresh())
+    return list(findings)
+
+
+@contextmanager
+def _view(job: Job) -> Iterator[Callable[[JobInfo], None]]:
+    """A live bar on a terminal; for a log each phase once."""
+    if err.is_terminal:
+        out.print(job.name, highlight=False)
+        with rich_view(err) as view:
+            yield view
+        return
+    last = ""
+
+    def tell(info: JobInfo) -> None:
+        nonlocal last
+        line = f"{info.name}: {headline(info)}"
+        if line != last:
+            last = line
+            err.print(line, markup=False, highlight=False)
+
+    yield tell
 
 
 def _answer(job: JobInfo) -> None:
@@ -122,7 +145,10 @@ def _answer(job: JobInfo) -> None:
 
 def jobs(
     state: Annotated[
-        list[JobState] | None, typer.Option("--state", help="Only jobs in this state; may be repeated.")
+        list[JobState] | None,
+        typer.Option(
+            "--state", metavar="<state>", help=f"Only jobs in this state: {_STATES}; may be repeated."
+        ),
     ] = None,
 ) -> None:
     """List the jobs, newest first."""

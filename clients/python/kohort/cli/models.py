@@ -105,7 +105,11 @@ def load(
     start: Start = 0,
     output: Output = None,
     trusted_key: Annotated[
-        list[str] | None, typer.Option(help="An Ed25519 public key (base64) that you trust; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="<base64>",
+            help="A server's signing key, as its `capabilities` show it; may be repeated.",
+        ),
     ] = None,
     require_signature: Annotated[
         bool, typer.Option("--require-signature", help="Refuse what no trusted key signed.")

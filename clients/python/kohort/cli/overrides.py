@@ -10,13 +10,23 @@ import typer
 from kohort.cli.arguments import labels
 from kohort.schema import ColumnOverride, Handling, Kind, SchemaOverrides
 
-Drop = Annotated[list[str] | None, typer.Option("--drop", help="Leave this column out; may be repeated.")]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option("--drop", metavar="<column>", help="Leave this column out; may be repeated."),
+]
 Acknowledge = Annotated[
     list[str] | None,
-    typer.Option("--acknowledge", help="State that this column identifies nobody; may be repeated."),
+    typer.Option(
+        "--acknowledge",
+        metavar="<column>",
+        help="State that this column identifies nobody, though it looks like it; may be repeated.",
+    ),
 ]
 Kinds = Annotated[
-    list[str] | None, typer.Option("--kind", help="column=kind, such as ward=category; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--kind", metavar="<column=kind>", help="What a column is, such as ward=category; may be repeated."
+    ),
 ]
 
 

@@ -20,6 +20,8 @@ from kohort.schema import Finding, Schema
 out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 1000)
 err = Console(stderr=True, soft_wrap=True)
 
+_MANY = 5  # findings of one reason that are told one by one
+
 
 def write_json(value: Any) -> None:
     """One JSON value on a line of its own."""
@@ -60,10 +62,22 @@ def show_schema(schema: Schema) -> None:
 
 
 def show_findings(findings: Iterable[Finding]) -> None:
-    """What a person should look at."""
+    """What a person should look at; what is said of many columns in one line each."""
+    grouped: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        where = ".".join(part for part in (finding.table, finding.column) if part)
-        err.print(f"! {finding.reason}{f' {where}' if where else ''}: {finding.message}", markup=False)
+        grouped.setdefault((finding.reason, finding.table), []).append(finding)
+    for (reason, table), group in grouped.items():
+        if len(group) > _MANY and all(f.column for f in group):
+            columns = ", ".join(f.column for f in group)
+            said = {f.message for f in group}
+            more = f": {said.pop()}" if len(said) == 1 else " (--json tells more of each)"
+            line = f"! {reason} {table}, {len(group)} columns: {columns}{more}"
+            err.print(line, markup=False, highlight=False)
+            continue
+        for finding in group:
+            where = ".".join(part for part in (table, finding.column) if part)
+            line = f"! {reason}{f' {where}' if where else ''}: {finding.message}"
+            err.print(line, markup=False, highlight=False)
 
 
 def show_job(job: JobInfo) -> None:
@@ -94,6 +108,8 @@ def show_capabilities(found: Capabilities) -> None:
     out.print("\nDevices", highlight=False)
     slots = ((d.name, d.kind, "yes" if d.available else "no") for d in found.devices)
     show_table(("slot", "kind", "worker"), slots)
+    if found.signing_key:
+        out.print(f"\nSigning key of its bundles: {found.signing_key}", markup=False, highlight=False)
     limits = to_json(found.limits)
     out.print("\nLimits", highlight=False)
     show_table(
