@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -14,8 +15,11 @@ from pydantic import ValidationError
 
 from kohort.problem import Problem
 from server import logs
-from server.identities import create_token
+from server.identities import ROLES, create_token
 from server.settings import Settings, from_flags, parse_slots
+
+STOPPED = 3
+"""The exit status of a server that a second signal ended before it had drained."""
 
 _USAGE = """usage: python -m server [serve] [--port N] [--data-dir DIR] …
        python -m server worker --slot cpu:0 [--database-url URL] …
@@ -43,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     except ValidationError as error:
         for entry in error.errors(include_url=False, include_input=False):
             where = ".".join(map(str, entry["loc"])) or "settings"
-            sys.stderr.write(f"{where}: {entry['msg']}\n")
+            sys.stderr.write(f"{where}: {entry['msg'].removeprefix('Value error, ')}\n")
         return 2
     except (Problem, ValueError) as error:
         sys.stderr.write(f"{error}\n")
@@ -59,25 +63,24 @@ def serve(settings: Settings) -> int:
     async def run() -> int:
         server = Server(settings)
         asked = asyncio.Event()
+
+        def on_signal() -> None:
+            if asked.is_set():
+                # As a kill would, which loses nothing: workers and children end with this process.
+                os._exit(STOPPED)
+            asked.set()
+
         loop = asyncio.get_running_loop()
         # KeyboardInterrupt would not reach the coroutines of gRPC.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, asked.set)
+            loop.add_signal_handler(number, on_signal)
         try:
             await server.start()
         except StartError as error:
             sys.stderr.write(f"{error}\n")
             return 1
         await asked.wait()
-        asked.clear()
-        draining = asyncio.create_task(server.drain())
-        again = asyncio.create_task(asked.wait())
-        await asyncio.wait([draining, again], return_when=asyncio.FIRST_COMPLETED)
-        if not draining.done():
-            draining.cancel()
-            await asyncio.gather(draining, return_exceptions=True)
-            await server.stop()
-        again.cancel()
+        await server.drain()
         return 0
 
     return asyncio.run(run())
@@ -85,8 +88,7 @@ def serve(settings: Settings) -> int:
 
 def worker(arguments: Sequence[str]) -> int:
     """Runs jobs on one slot until SIGTERM."""
-    from server.app import worker_config
-    from server.worker import run_worker
+    from server.worker import run_worker, worker_config
 
     parser = argparse.ArgumentParser(prog="python -m server worker", add_help=False)
     parser.add_argument("--slot", required=True)
@@ -105,7 +107,7 @@ def token(arguments: Sequence[str]) -> int:
     create.add_argument("--file", type=Path, required=True, help="tokens_file of the server")
     create.add_argument("--tenant", required=True)
     create.add_argument("--name", required=True, help="who will use it")
-    create.add_argument("--role", action="append", required=True, dest="roles")
+    create.add_argument("--role", action="append", required=True, dest="roles", help=", ".join(ROLES))
     create.add_argument("--days", type=float, help="days until it expires; without: never")
     flags = parser.parse_args(arguments)
     expires = None if flags.days is None else time.time() + flags.days * 86400

@@ -34,7 +34,7 @@ from server.observer import Observer
 from server.sampling import SamplingService
 from server.schemas import Schemas
 from server.settings import MESSAGE_BYTES, Settings
-from server.signing import ensure_signing_key
+from server.signing import ensure_signing_key, trusted_keys
 from server.spool import SpoolFolder
 from server.store import Store
 from server.supervisor import Supervisor
@@ -42,10 +42,12 @@ from server.threads import Threads
 from server.tls import Certificate
 from server.training import TrainingService
 from server.watch import Watch
-from server.worker import WorkerConfig
+from server.worker import worker_config
 from trainers import registry
 
 _STORE_THREADS = 8
+_STORE_PATIENCE_SECONDS = 20.0
+"""Shorter than clients usually wait: a store that hangs is told, not waited for."""
 _SPOOL_THREADS = 4
 _PARSE_THREADS = 2
 _log = structlog.get_logger(log="server")
@@ -87,26 +89,41 @@ class Server:
             closing.push_async_callback(self._server.stop, 0)
             self.port = self._bind()
             self._serve_metrics(closing)
-            folders = DataDir(settings.data_dir.absolute())
-            folders.prepare()
-            ensure_signing_key(settings.signing_key_file)
+            folders = self._prepare()
             store = self._open_store(closing)
-            await self.threads.run(store.migrate)
+            await self.spool_threads.run(store.migrate)
             closing.push_async_callback(self._cancel_tasks)
             self._add_services(store, folders)
             self._start_workers(closing)
             await self.health.check()
             await self._server.start()
+            self._tell_address()
             self._closing = closing.pop_all()
-        self._tell_address()
         _log.info("serving", host=settings.host, port=self.port, metrics_port=self.metrics_port, tls=self.tls)
+
+    def _prepare(self) -> DataDir:
+        folders = DataDir(self.settings.data_dir.absolute())
+        try:
+            folders.prepare()
+        except OSError as error:
+            raise StartError(f"data_dir cannot be used: {error.strerror}") from error
+        try:
+            ensure_signing_key(self.settings.signing_key_file)
+            trusted_keys(self.settings)
+        except (OSError, ValueError) as error:
+            raise StartError(f"signing_key_file or trusted_keys_file: {error}") from error
+        return folders
 
     def _tell_address(self) -> None:
         target = self.settings.address_file
-        if target is not None:
-            draft = target.with_name(target.name + ".new")
+        if target is None:
+            return
+        draft = target.with_name(target.name + ".new")
+        try:
             draft.write_text(f"{self.settings.host}:{self.port}\n", encoding="utf-8")
             draft.replace(target)
+        except OSError as error:
+            raise StartError(f"address_file cannot be written: {error.strerror}") from error
 
     @property
     def tls(self) -> bool:
@@ -194,7 +211,7 @@ class Server:
 
     def _open_store(self, closing: contextlib.AsyncExitStack) -> Store:
         settings = self.settings
-        self.threads = Threads("store", _STORE_THREADS)
+        self.threads = Threads("store", _STORE_THREADS, _STORE_PATIENCE_SECONDS)
         self.spool_threads = Threads("spool", _SPOOL_THREADS)
         self.parse_threads = Threads("parse", _PARSE_THREADS)
         self.sampling_threads = Threads("sample", settings.sample_threads)
@@ -204,11 +221,14 @@ class Server:
             max_jobs_per_principal=settings.max_jobs_per_principal,
             max_running_per_principal=settings.max_running_per_principal,
             max_attempts=settings.max_attempts,
-            pool_size=_STORE_THREADS,
+            request_window_s=settings.request_id_ttl_seconds,
+            # The sweeps and publications of the spool threads need connections too.
+            pool_size=_STORE_THREADS + _SPOOL_THREADS,
         )
         closing.callback(store.close)
         for threads in (self.threads, self.spool_threads, self.parse_threads, self.sampling_threads):
-            closing.callback(threads.close)
+            # Not on the event loop: a second signal must still be heard.
+            closing.push_async_callback(_in_thread, threads.close)
         return store
 
     def _add_services(self, store: Store, folders: DataDir) -> None:
@@ -251,7 +271,7 @@ class Server:
         self._run(watch.run())
         self._run(self.health.run())
         self._run(Observer(store, threads, self.metrics, settings.poll_seconds).run())
-        self._run(Janitor(store, blobs, folders, threads).run())
+        self._run(Janitor(store, blobs, folders, self.spool_threads).run())
         self._run(self._keep_gauges())
 
     def _start_workers(self, closing: contextlib.AsyncExitStack) -> None:
@@ -276,25 +296,6 @@ class Server:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(_report)
-
-
-def worker_config(settings: Settings, slot: str) -> WorkerConfig:
-    """What a worker of this machine needs to know."""
-    return WorkerConfig(
-        data_dir=str(settings.data_dir.absolute()),
-        database_url=settings.database,
-        slot=slot,
-        lease_s=settings.lease_seconds,
-        heartbeat_s=settings.heartbeat_seconds,
-        poll_s=settings.poll_seconds,
-        max_attempts=settings.max_attempts,
-        max_running_per_principal=settings.max_running_per_principal,
-        cancel_grace_s=settings.cancel_grace_seconds,
-        terminate_grace_s=settings.terminate_grace_seconds,
-        signing_key_file=str(settings.signing_key_file.absolute()),
-        log_level=settings.log_level,
-        log_format=settings.log_format,
-    )
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:

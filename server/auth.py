@@ -12,13 +12,9 @@ from contextlib import asynccontextmanager
 
 from kohort.problem import Problem
 from server.context import Call
-from server.identities import Certificates, Tokens
+from server.identities import ADMIN, CUSTODIAN, GENERATOR, ROLES, TRAINER, Certificates, Tokens
 from server.interceptors import Layer
 from server.records import Principal
-
-VIEWER, GENERATOR, TRAINER, CUSTODIAN, ADMIN = "viewer", "generator", "trainer", "custodian", "admin"
-ROLES = (VIEWER, GENERATOR, TRAINER, CUSTODIAN, ADMIN)
-"""See what there is; sample; bring data and train; answer for the data; everything."""
 
 _ANYBODY = frozenset(ROLES)
 _SAMPLING = frozenset({GENERATOR, TRAINER, CUSTODIAN, ADMIN})

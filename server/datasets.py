@@ -16,6 +16,7 @@ from server.context import principal
 from server.interceptors import Context
 from server.layout import DataDir
 from server.metrics import Metrics
+from server.pages import fill
 from server.parsing import Parsed, Upload
 from server.records import DatasetRecord, Principal
 from server.schemas import Schemas
@@ -98,15 +99,16 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         self, request: dataset_pb2.ListDatasetsRequest, context: Context
     ) -> dataset_pb2.ListDatasetsResponse:
         """A page of datasets."""
-        page = await self._threads.run(
-            self._store.datasets.list,
-            principal().tenant,
-            page_size=validation.page_size(request.page_size),
-            after=validation.read_page_token("datasets", request.page_token),
+        after = validation.read_page_token("datasets", request.page_token)
+        tenant = principal().tenant
+        datasets, end = await self._threads.run(
+            fill,
+            lambda size: self._store.datasets.list(tenant, page_size=size, after=after),
+            convert.dataset,
+            validation.page_size(request.page_size),
         )
         return dataset_pb2.ListDatasetsResponse(
-            datasets=map(convert.dataset, page.items),
-            next_page_token=validation.page_token("datasets", page.next),
+            datasets=datasets, next_page_token=validation.page_token("datasets", end)
         )
 
     async def DeleteDataset(  # noqa: N802

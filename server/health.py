@@ -25,6 +25,7 @@ CAPABILITIES, DATASET, SAMPLING, TRAINING = (
     "kohort.v1.SamplingService",
     "kohort.v1.TrainingService",
 )
+_PATIENCE_SECONDS = 10.0
 _log = structlog.get_logger(log="health")
 
 
@@ -45,13 +46,17 @@ class Health:
         self._threads = threads
         self._metrics = metrics
         self._every = every_seconds
+        self._over = False
         self._workers: dict[str, int] = {}
         self._ready = dict.fromkeys((s.full_name for s in SERVICES), False)
 
     async def check(self) -> None:
         """Looks once and publishes what it sees."""
-        readable = await self._holds(self._count_workers)
-        writable = await self._holds(self._check_writable)
+        readable, writable = await asyncio.gather(
+            self._holds(self._count_workers), self._holds(self._check_writable)
+        )
+        if self._over:
+            return
         workers = sum(self._workers.values())
         facts = {
             CAPABILITIES: True,
@@ -77,6 +82,7 @@ class Health:
 
     async def shut_down(self) -> None:
         """Answers NOT_SERVING from now on."""
+        self._over = True
         for service in self._ready:
             self._metrics.ready.labels(service).set(0)
         await self.servicer.enter_graceful_shutdown()
@@ -92,9 +98,11 @@ class Health:
         _touch(self._settings.data_dir)
 
     async def _holds(self, probe: Callable[[], None]) -> bool:
+        """Whether a probe succeeds; one that hangs does not."""
         try:
-            await self._threads.run(probe)
-        except (Problem, OSError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._threads.run(probe)
+        except (Problem, OSError):  # a timeout is an OSError
             return False
         return True
 
@@ -102,4 +110,4 @@ class Health:
 def _touch(folder: Path) -> None:
     probe = folder / ".writable"
     probe.write_bytes(b"1")
-    probe.unlink()
+    probe.unlink(missing_ok=True)  # of servers that share the folder, another may have been faster

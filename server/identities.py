@@ -26,7 +26,10 @@ from kohort.problem import Problem
 from server.records import Principal
 
 _log = structlog.get_logger(log="identities")
-_ROLES = frozenset({"viewer", "generator", "trainer", "custodian", "admin"})
+VIEWER, GENERATOR, TRAINER, CUSTODIAN, ADMIN = "viewer", "generator", "trainer", "custodian", "admin"
+ROLES = (VIEWER, GENERATOR, TRAINER, CUSTODIAN, ADMIN)
+"""See what there is; sample; bring data and train; answer for the data; everything."""
+
 _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 _TOKEN = re.compile(r"kohort_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
@@ -168,6 +171,6 @@ def _principal(entry: Mapping[str, Any]) -> Principal:
         if not _NAME.fullmatch(entry[field]):
             raise Problem.at("INVALID_REQUEST", field, "1 to 64 characters of [A-Za-z0-9_.@-]")
     roles = frozenset(entry["roles"])
-    if not roles or not roles <= _ROLES:
-        raise Problem.at("INVALID_REQUEST", "roles", f"one or more of {', '.join(sorted(_ROLES))}")
+    if not roles or not roles <= set(ROLES):
+        raise Problem.at("INVALID_REQUEST", "roles", f"one or more of {', '.join(ROLES)}")
     return Principal(entry["tenant"], entry["name"], roles)

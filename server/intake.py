@@ -101,17 +101,25 @@ def parse(question: Mapping[str, Any]) -> dict[str, Any]:
 
 def infer_again(question: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of stored tables under overrides; see `server.parsing.infer_schema`."""
+    from kohort.problem import Problem
     from kohort.schema import Schema, SchemaOverrides
     from tables.identifiers import check_trainable
-    from tables.infer import infer
+    from tables.infer import infer, physicalise_all
     from tables.store import read_tableset
 
     folder = Path(question["folder"])
     declared = Schema.from_json(json.loads((folder / _DECLARED).read_text(encoding="utf-8")))
     overrides = SchemaOverrides.from_json(question["overrides"])
-    inferred = infer(read_tableset(folder), declared, overrides, min_patients=question["min_patients"])
+    try:
+        tables = read_tableset(folder)
+    except Problem as problem:  # they were read when they were stored: no fault of who asks now
+        raise Problem("INTERNAL", "the stored tables are damaged") from problem
+    inferred = infer(tables, declared, overrides, min_patients=question["min_patients"])
     if question["trainable"]:
         check_trainable(inferred)
+        physicalise_all(
+            tables, inferred.schema
+        )  # refused now rather than by the job
     return _inferred_to_json(inferred)
 
 

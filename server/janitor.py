@@ -12,6 +12,7 @@ import structlog
 from kohort.problem import Problem
 from server.blobs import BlobStore
 from server.layout import DataDir
+from server.logs import Trouble
 from server.records import JobState
 from server.store import Store
 from server.threads import Threads
@@ -54,6 +55,7 @@ class Janitor:
     async def run(self) -> None:
         """Sweeps until cancelled."""
         swept = -self._sweep_every_s
+        trouble = Trouble(log, "sweep failed")
         while True:
             try:
                 await self._threads.run(self.requeue)
@@ -61,7 +63,9 @@ class Janitor:
                     swept = time.monotonic()
                     await self._threads.run(self.sweep)
             except Problem as problem:
-                log.warning("sweep failed", reason=problem.reason)
+                trouble.failed(problem.reason)
+            else:
+                trouble.worked()
             await asyncio.sleep(self._lease_every_s)
 
     def requeue(self) -> None:

@@ -21,6 +21,8 @@ from server.blobs import BlobExistsError, BlobMissingError, BlobStore, bundle_ke
 from server.journal import Journal
 from server.layout import DataDir
 from server.lease import Heart, Lease
+from server.lineage import load_key, split_salt
+from server.logs import Trouble
 from server.processes import is_full
 from server.protocol import ChildSpec
 from server.records import JobRecord, LeaseLost, ModelRecord
@@ -186,6 +188,7 @@ class JobRun:
             tenant=job.tenant,
             dataset=job.spec.dataset,
             dataset_digest=dataset.digest.hex(),
+            split_salt=split_salt(load_key(self._folders.patient_key), dataset.digest).hex(),
             dataset_folder=str(self._blobs.materialise(dataset.blob_prefix, scratch / "dataset")),
             bundle=str(scratch / "bundle.kohort"),
             checkpoints=str(self._folders.open_checkpoints(job.id, job.attempt)),
@@ -214,15 +217,17 @@ class JobRun:
     def _insist(self, write: Callable[[], None], patience_s: float = math.inf) -> None:
         """Writes again and again while the store does not answer, the patience holds and the lease may."""
         end = time.monotonic() + patience_s
+        trouble = Trouble(log, "outcome waits")
         while True:
             try:
                 write()
+                trouble.worked()
                 return
             except Problem as problem:
                 over = time.monotonic() >= end or self._heart.is_lost(self._lease)
                 if over or problem.reason not in _TRANSIENT:
                     raise
-                log.warning("outcome waits", job=self._fence[0], reason=problem.reason)
+                trouble.failed(problem.reason, job=self._fence[0])
                 time.sleep(_RETRY_SECONDS)
 
 

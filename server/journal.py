@@ -10,6 +10,7 @@ import structlog
 
 from kohort.problem import Problem
 from kohort.schema import Finding
+from server.logs import Trouble
 from server.store import Store
 
 log = structlog.get_logger(log="worker")
@@ -27,6 +28,7 @@ class Journal:
         self._every_s = every_s
         self._waiting: list[Mapping[str, Any]] = []
         self._failed_at: float | None = None
+        self._trouble = Trouble(log, "event waits")
 
     def take(self, message: Mapping[str, Any]) -> None:
         """One message of a child. Raises LeaseLost."""
@@ -40,7 +42,7 @@ class Journal:
                 self.finish()
             except Problem as problem:
                 self._failed_at = time.monotonic()
-                log.warning("event waits", job=self._fence[0], reason=problem.reason)
+                self._trouble.failed(problem.reason, job=self._fence[0])
 
     def finish(self) -> None:
         """Says all that waits. Raises LeaseLost, and Problem when the store does not answer."""
@@ -48,6 +50,7 @@ class Journal:
             self._say(self._waiting[0])
             self._waiting.pop(0)
         self._failed_at = None
+        self._trouble.worked()
 
     def _say(self, message: Mapping[str, Any]) -> None:
         match message["type"]:

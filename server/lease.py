@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from kohort.problem import Problem
+from server.logs import Trouble
 from server.records import LeaseLost
 from server.store import Store
 
@@ -39,6 +40,7 @@ class Heart:
         self._store, self._worker = store, worker
         self._every_s, self._look_s, self._lease_s = every_s, min(look_s, every_s), lease_s
         self._beat_at = -every_s
+        self._trouble = Trouble(log, "heartbeat failed")
         self._lease: Lease | None = None
         self._changed = threading.Condition()
         self._ended = False
@@ -98,4 +100,6 @@ class Heart:
             if lease is not None:
                 lease.lost = True
         except Problem as problem:
-            log.warning("heartbeat failed", reason=problem.reason)
+            self._trouble.failed(problem.reason)
+        else:
+            self._trouble.worked()

@@ -50,6 +50,15 @@ def patient_hashes(key: bytes, tenant: str, patients: Iterable[str]) -> bytes:
     return b"".join(sorted(hashes))
 
 
+def split_salt(key: bytes, dataset_digest: bytes) -> bytes:
+    """The salt of a dataset's split into train, validation and hold-out.
+
+    One dataset is split in one way on this server, so that models of it can be
+    compared; without the key nobody can tell on which side a patient was.
+    """
+    return hmac.new(key, b"split\0" + dataset_digest, hashlib.sha256).digest()
+
+
 def holds(hashes: bytes, key: bytes, tenant: str, patient: str) -> bool:
     """Whether a patient is among `patient_hashes`."""
     wanted = patient_hashes(key, tenant, [patient])

@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
+
+
+class Trouble:
+    """Something that is tried again and again: its failing is told once, and once more when it is over."""
+
+    def __init__(self, log: Any, event: str) -> None:
+        self._log, self._event = log, event
+        self._reason: str | None = None
+
+    def failed(self, reason: str, **facts: Any) -> None:
+        """It failed; told where it did not before, or for another reason."""
+        if reason != self._reason:
+            self._log.warning(self._event, reason=reason, **facts)
+        self._reason = reason
+
+    def worked(self) -> None:
+        """It worked; told where it had failed before."""
+        if self._reason is not None:
+            self._log.info("works again", after=self._event)
+        self._reason = None
+
+
+class _StandardError(io.TextIOBase):
+    """Standard error. A full disk or a closed pipe costs lines of the log, and no call."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):
+            return 0
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
 
 
 def configure(level: str, style: Literal["json", "console"]) -> None:
@@ -25,7 +65,7 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Terse())

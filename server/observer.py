@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from kohort.problem import Problem
+from server.logs import Trouble
 from server.metrics import PHASES, STATES, Metrics
 from server.records import TERMINAL, EventRecord, JobState
 from server.store import Store
@@ -42,11 +43,14 @@ class Observer:
 
     async def run(self) -> None:
         """Counts until cancelled."""
+        trouble = Trouble(_log, "jobs not observed")
         while True:
             try:
                 await self.look()
             except Problem as problem:
-                _log.warning("jobs not observed", reason=problem.reason)
+                trouble.failed(problem.reason)
+            else:
+                trouble.worked()
             await asyncio.sleep(self._every)
 
     async def look(self) -> None:

@@ -38,6 +38,8 @@ class ChildSpec:
     dataset: str
     dataset_digest: str
     """Hexadecimal."""
+    split_salt: str
+    """Hexadecimal, see `server.lineage.split_salt`."""
     dataset_folder: str
     bundle: str
     """The file to write."""

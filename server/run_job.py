@@ -110,8 +110,7 @@ def _prepare(
     options = spec.options
     split = split_by_patient(
         physicalise_all(read_tableset(Path(spec.dataset_folder)), schema),
-        # One dataset is split in one way, so that models of it can be compared.
-        salt=bytes.fromhex(spec.dataset_digest),
+        salt=bytes.fromhex(spec.split_salt),
         holdout=options["holdout"],
         validation=options["validation"],
         min_patients=options["min_patients"],
@@ -133,6 +132,8 @@ def _prepare(
 
 
 def _lineage(spec: ChildSpec, rule: SplitRule) -> dict[str, Any]:
+    # A bundle travels: with the salt, whoever knows a patient's key could tell the patient's side.
+    split = {name: value for name, value in rule.to_json().items() if name != "salt"}
     return {
         "dataset": spec.dataset,
         "dataset_digest": spec.dataset_digest,
@@ -140,7 +141,7 @@ def _lineage(spec: ChildSpec, rule: SplitRule) -> dict[str, Any]:
         "attempt": spec.attempt,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in _LIBRARIES if name in sys.modules},
-        "split": rule.to_json(),
+        "split": split,
     }
 
 

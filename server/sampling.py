@@ -19,6 +19,7 @@ from server.interceptors import Context
 from server.lifecycle import Lifecycle, draining
 from server.metrics import Metrics
 from server.modelcache import Loaded, ModelCache
+from server.pages import fill
 from server.records import ModelRecord
 from server.sampler import Production, stream
 from server.settings import Settings
@@ -96,14 +97,16 @@ class SamplingService(sampling_pb2_grpc.SamplingServiceServicer):
         self, request: sampling_pb2.ListModelsRequest, context: Context
     ) -> sampling_pb2.ListModelsResponse:
         """A page of models."""
-        page = await self._threads.run(
-            self._store.models.list,
-            principal().tenant,
-            page_size=validation.page_size(request.page_size),
-            after=validation.read_page_token("models", request.page_token),
+        after = validation.read_page_token("models", request.page_token)
+        tenant = principal().tenant
+        models, end = await self._threads.run(
+            fill,
+            lambda size: self._store.models.list(tenant, page_size=size, after=after),
+            convert.model,
+            validation.page_size(request.page_size),
         )
         return sampling_pb2.ListModelsResponse(
-            models=map(convert.model, page.items), next_page_token=validation.page_token("models", page.next)
+            models=models, next_page_token=validation.page_token("models", end)
         )
 
     async def DeleteModel(  # noqa: N802

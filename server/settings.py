@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     """From SIGTERM to SIGKILL."""
     min_patients_per_value: int = Field(5, ge=2)
     """Values that fewer patients share are never learned as such, when a request does not say."""
-    max_rows_per_patient: int = Field(100, ge=1)
+    max_rows_per_patient: int = Field(16, ge=1)
     """Rows of one patient that are learned from, when a request does not say."""
     request_id_ttl_seconds: float = Field(24 * 3600, gt=0)
     """How long a request id makes a call safe to repeat."""

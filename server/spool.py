@@ -15,6 +15,7 @@ from kohort.problem import Problem
 from server.threads import Threads
 
 _BUFFER = 1 << 20
+_LOCK = ".lock"
 
 
 class SpoolFolder:
@@ -30,8 +31,8 @@ class SpoolFolder:
         for left in parent.glob("[!.]*"):
             lock = _lock(left)
             if lock is not None:
-                shutil.rmtree(left, ignore_errors=True)
                 os.close(lock)
+                shutil.rmtree(left, ignore_errors=True)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -43,9 +44,9 @@ class SpoolFolder:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
             if lock is not None:
-                os.close(lock)
+                os.close(lock)  # first: network file systems keep what is open
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class SpoolFile:
@@ -113,9 +114,10 @@ class Quota:
 
 
 def _lock(folder: Path) -> int | None:
-    """The descriptor that holds the folder's lock; None when another process does."""
+    """The descriptor that holds the folder's lock; None when another process does, or it is none."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        # A file open for writing, not the folder itself: network file systems lock nothing else.
+        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
         return None
     try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from kohort import wire
 from kohort.problem import Problem
+from kohort.schema import Handling, Schema
 from kohort.v1 import training_pb2, training_pb2_grpc
 from server import convert, validation
 from server.context import principal
 from server.interceptors import Context
+from server.pages import fill
 from server.records import DatasetRecord, JobOptions, JobRecord, JobSpec, JobState, Principal
 from server.schemas import Schemas
 from server.settings import Settings
@@ -20,6 +22,7 @@ from server.store import Store
 from server.threads import Threads
 from server.watch import Watch
 from trainers import registry
+from trainers.base import TrainerInfo
 
 _MAX_SEED = 1 << 63
 
@@ -91,7 +94,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         """One job."""
         job = validation.resource_id(request.name, "jobs")
         record = await self._threads.run(self._store.jobs.get, principal().tenant, job)
-        return training_pb2.GetJobResponse(job=await self._message(record))
+        return training_pb2.GetJobResponse(job=await self._threads.run(self._message, record))
 
     async def ListJobs(  # noqa: N802
         self, request: training_pb2.ListJobsRequest, context: Context
@@ -99,25 +102,27 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         """A page of jobs."""
         states = [_state(number) for number in request.states]
         scope = "jobs " + " ".join(sorted(set(states)))
-        page = await self._threads.run(
-            self._store.jobs.list,
-            principal().tenant,
-            states=states,
-            page_size=validation.page_size(request.page_size),
-            after=validation.read_page_token(scope, request.page_token),
+        after = validation.read_page_token(scope, request.page_token)
+        jobs, end = await self._threads.run(
+            self._page, principal().tenant, states, validation.page_size(request.page_size), after
         )
-        return training_pb2.ListJobsResponse(
-            jobs=[await self._message(record) for record in page.items],
-            next_page_token=validation.page_token(scope, page.next),
+        return training_pb2.ListJobsResponse(jobs=jobs, next_page_token=validation.page_token(scope, end))
+
+    def _page(
+        self, tenant: str, states: Sequence[JobState], size: int, after: int | None
+    ) -> tuple[list[training_pb2.Job], int | None]:
+        jobs, slots = self._store.jobs, self._slots()
+        return fill(
+            lambda size: jobs.list(tenant, states=states, page_size=size, after=after),
+            lambda record: convert.job(record, jobs.outlook(record, slots)),
+            size,
         )
 
-    async def _message(self, record: JobRecord) -> training_pb2.Job:
-        outlook = await self._threads.run(self._store.jobs.outlook, record, await self._slots())
-        return convert.job(record, outlook)
+    def _message(self, record: JobRecord) -> training_pb2.Job:
+        return convert.job(record, self._store.jobs.outlook(record, self._slots()))
 
-    async def _slots(self) -> int:
-        live = await self._threads.run(self._store.workers.live, self._settings.lease_seconds)
-        return max(1, len(live))
+    def _slots(self) -> int:
+        return max(1, len(self._store.workers.live(self._settings.lease_seconds)))
 
     async def _spec(self, who: Principal, request: training_pb2.TrainRequest) -> JobSpec:
         dataset = await self._threads.run(
@@ -128,12 +133,14 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         if len(dataset.schema.tables) != 1:
             raise Problem("MULTI_TABLE_UNSUPPORTED", "this server trains one table at a time")
         name = request.trainer or registry.default_trainer()
-        parameters = registry.trainer(name).info.resolve(wire.struct_from_proto(request.parameters))
+        info = registry.trainer(name).info
+        parameters = info.resolve(wire.struct_from_proto(request.parameters))
         await self._check_device(request.device)
         overrides = wire.overrides_from_proto(request.schema_overrides)
         options = self._options(request)
         _check_patients(dataset, options.min_patients)
         schema = await self._schemas.trainable(dataset, overrides, options.min_patients)
+        _check_kinds(schema, info)
         cap = self._settings.max_runtime_seconds
         asked = wire.duration_from_proto(request.max_runtime) if request.HasField("max_runtime") else cap
         return JobSpec(
@@ -189,6 +196,16 @@ def _check_patients(dataset: DatasetRecord, min_patients: int) -> None:
     for table, rows in dataset.row_counts.items():
         if rows < min_patients:
             raise Problem.at("TOO_FEW_PATIENTS", table, f"training needs at least {min_patients} patients")
+
+
+def _check_kinds(schema: Schema, info: TrainerInfo) -> None:
+    """Refuses early what the trainer says it cannot model."""
+    for table in schema:
+        for column in table.columns:
+            if column.handling is Handling.MODEL and column.kind not in info.kinds:
+                where = f"{table.name}.{column.name}"
+                said = f"{info.name} cannot model a column of kind {column.kind}; drop it"
+                raise Problem.at("COLUMN_UNSUPPORTED", where, said)
 
 
 def _state(number: int) -> JobState:

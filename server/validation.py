@@ -98,7 +98,10 @@ def read_page_token(scope: str, token: str) -> int | None:
         seal, body = data[:12], data[12:]
         if seal != _seal(scope, body):
             raise problem
-        return int(json.loads(body)[0])
+        after = int(json.loads(body)[0])
+        if not 0 <= after < 1 << 63:
+            raise problem
+        return after
     except (binascii.Error, ValueError, TypeError, LookupError) as error:
         raise problem from error
 

@@ -16,6 +16,7 @@ from kohort.problem import Problem
 from kohort.v1 import training_pb2
 from server import convert
 from server.lifecycle import Lifecycle, draining
+from server.logs import Trouble
 from server.records import JobRecord
 from server.store import Store
 from server.threads import Threads
@@ -39,9 +40,12 @@ class Watch:
         self._poll_seconds = poll_seconds
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._seen: dict[str, int] = {}
+        self._trouble = Trouble(_log, "poll failed")
+        self._reading: dict[str, dict[tuple[str, int], asyncio.Task[list[training_pb2.JobUpdate]]]] = {}
 
     def wake(self, job: str) -> None:
         """Wakes the watchers of a job that this process has changed."""
+        self._reading.pop(job, None)  # began before the news
         for event in self._waiting.get(job, ()):
             event.set()
 
@@ -71,14 +75,14 @@ class Watch:
             told, sequence, quiet_since = True, after, _now()
             while True:
                 news.clear()
-                events = await self._threads.run(self._store.jobs.events, tenant, job, sequence, _EVENTS)
-                for event in events:
-                    sequence = event.sequence
+                updates = await self._events(tenant, job, sequence)
+                for update in updates:
+                    sequence = update.sequence
                     told = False
-                    yield training_pb2.JobUpdate(sequence=sequence, event=convert.event(event))
-                if events:
+                    yield update
+                if updates:
                     quiet_since = _now()
-                    if any(event.kind == "state" for event in events):
+                    if any(update.event.HasField("state_changed") for update in updates):
                         latest = await self._get(tenant, job)
                         if (latest.state, latest.attempt) != (record.state, record.attempt):
                             told = True
@@ -102,6 +106,33 @@ class Watch:
                 del self._waiting[job]
                 self._seen.pop(job, None)
 
+    async def _events(self, tenant: str, job: str, after: int) -> list[training_pb2.JobUpdate]:
+        """The next events: of many watchers at the same place one asks the store for all."""
+        reading = self._reading.setdefault(job, {})
+        task = reading.get((tenant, after))
+        if task is None:
+            task = reading[tenant, after] = asyncio.create_task(self._read(tenant, job, after))
+            task.add_done_callback(lambda done: self._read_done(reading, job, (tenant, after), done))
+        # One watcher that leaves must not take the events away from the others.
+        return await asyncio.shield(task)
+
+    async def _read(self, tenant: str, job: str, after: int) -> list[training_pb2.JobUpdate]:
+        events = await self._threads.run(self._store.jobs.events, tenant, job, after, _EVENTS)
+        return [training_pb2.JobUpdate(sequence=e.sequence, event=convert.event(e)) for e in events]
+
+    def _read_done(
+        self,
+        reading: dict[tuple[str, int], asyncio.Task[list[training_pb2.JobUpdate]]],
+        job: str,
+        key: tuple[str, int],
+        done: asyncio.Task[list[training_pb2.JobUpdate]],
+    ) -> None:
+        del reading[key]
+        if not reading and self._reading.get(job) is reading:
+            del self._reading[job]
+        if not done.cancelled():
+            done.exception()  # everybody who waited for it may have left
+
     async def _get(self, tenant: str, job: str) -> JobRecord:
         return await self._threads.run(self._store.jobs.get, tenant, job)
 
@@ -116,8 +147,9 @@ class Watch:
             latest = await self._threads.run(self._store.jobs.sequences, list(self._waiting))
         except Problem as problem:
             # The watchers themselves will meet it, and tell their clients.
-            _log.warning("poll failed", reason=problem.reason)
+            self._trouble.failed(problem.reason)
             return
+        self._trouble.worked()
         for job, sequence in latest.items():
             if sequence > self._seen.get(job, -1):
                 self._seen[job] = sequence

@@ -17,7 +17,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -30,6 +30,9 @@ from server.layout import DataDir
 from server.lease import Heart
 from server.processes import SlotLock, die_with_parent, host_id, vanish, watch_lifeline
 from server.store import Store
+
+if TYPE_CHECKING:
+    from server.settings import Settings
 
 log = structlog.get_logger(log="worker")
 
@@ -64,6 +67,25 @@ class WorkerConfig:
         return json.dumps(asdict(self) | {"parent": os.getpid()}).encode() + b"\n"
 
 
+def worker_config(settings: Settings, slot: str) -> WorkerConfig:
+    """What a worker of this machine needs to know."""
+    return WorkerConfig(
+        data_dir=str(settings.data_dir.absolute()),
+        database_url=settings.database,
+        slot=slot,
+        lease_s=settings.lease_seconds,
+        heartbeat_s=settings.heartbeat_seconds,
+        poll_s=settings.poll_seconds,
+        max_attempts=settings.max_attempts,
+        max_running_per_principal=settings.max_running_per_principal,
+        cancel_grace_s=settings.cancel_grace_seconds,
+        terminate_grace_s=settings.terminate_grace_seconds,
+        signing_key_file=str(settings.signing_key_file.absolute()),
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+    )
+
+
 class Worker:
     """Claims and runs, one job at a time, until it is asked to leave."""
 
@@ -91,6 +113,9 @@ class Worker:
         """
         config = self.config
         self._store.check_version()
+        if not self._folders.blobs.is_dir():
+            # It would fail every job of the queue, one by one, for bytes that are elsewhere.
+            raise Problem("STORE_UNAVAILABLE", "data_dir is not the server's, or is not mounted")
         self._folders.prepare()
         lock = SlotLock(self._folders.slots, config.slot, "worker")
         if not lock.acquire(self._leaving.is_set):
@@ -126,13 +151,16 @@ class Worker:
         config = self.config
         blobs = LocalBlobStore(self._folders.blobs)
         kind = config.slot.partition(":")[0]
+        trouble = logs.Trouble(log, "claim failed")
         while not self._leaving.is_set():
             claimed = time.monotonic()
             try:
                 job = self._store.leases.claim(self.id, config.slot, kind, config.lease_s)
             except Problem as problem:
-                log.warning("claim failed", reason=problem.reason)
+                trouble.failed(problem.reason)
                 job = None
+            else:
+                trouble.worked()
             if job is None:
                 self._leaving.wait(config.poll_s)
                 continue

@@ -8,8 +8,9 @@ stopped process holds open is ended by the server. Never put SQLite on NFS.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,11 @@ class Database:
         pool_size: connections at most; calls beyond wait.
 
     Both doors raise Problem STORE_UNAVAILABLE or STORAGE_FULL when the database
-    does not answer.
+    does not answer. Raises ValueError for a URL of another kind.
     """
 
     def __init__(self, url: str, pool_size: int = 8) -> None:
-        parsed = sa.engine.make_url(url)
+        parsed = _parse(url)
         self.sqlite = parsed.get_backend_name() == "sqlite"
         if not self.sqlite and parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
@@ -64,8 +65,11 @@ class Database:
             max_overflow=0,
             pool_timeout=_BUSY_SECONDS,
             pool_pre_ping=not self.sqlite,
-            connect_args=_connect_args(self.sqlite),
+            hide_parameters=True,  # an error's text must hold no schema, label or name
+            connect_args=connect_args(self.sqlite),
         )
+        # SQLite's own way to queue is to try again at random, and who is unlucky waits for seconds.
+        self._turn: AbstractContextManager[object] = threading.Lock() if self.sqlite else nullcontext()
         self.path = Path(parsed.database) if self.sqlite and parsed.database else None
         if self.sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
@@ -74,7 +78,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state and changes nothing."""
-        with _translated(), self.engine.connect() as plain:
+        with translated(), self.engine.connect() as plain:
             connection = plain.execution_options(kohort_write=False)
             with connection.begin():
                 yield connection
@@ -82,7 +86,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that commits when the block ends and rolls back when it raises."""
-        with _translated(), self.engine.connect() as plain:
+        with translated(), self._turn, self.engine.connect() as plain:
             connection = plain.execution_options(kohort_write=True)
             with connection.begin():
                 yield connection
@@ -92,7 +96,19 @@ class Database:
         self.engine.dispose()
 
 
-def _connect_args(sqlite: bool) -> dict[str, Any]:
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        # Without the URL itself, which may hold a password.
+        raise ValueError("database_url must look like postgresql://user@host/database or sqlite:///file")
+    return parsed
+
+
+def connect_args(sqlite: bool) -> dict[str, Any]:
+    """What the driver is told: how long to wait for what, on either side."""
     if sqlite:
         return {"timeout": _BUSY_SECONDS, "check_same_thread": False}
     limits = {
@@ -101,7 +117,15 @@ def _connect_args(sqlite: bool) -> dict[str, Any]:
         "statement_timeout": 2 * _BUSY_SECONDS * 1000,
     }
     options = " ".join(f"-c {name}={value}" for name, value in limits.items())
-    return {"connect_timeout": 10, "options": options, "application_name": "kohort"}
+    # A network or machine that is gone says nothing: without these a call would wait a quarter of an hour.
+    vigilance = {
+        "connect_timeout": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": _BUSY_SECONDS * 1000,
+    }
+    return {**vigilance, "options": options, "application_name": "kohort"}
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
@@ -123,7 +147,8 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Turns what a database that does not answer raises into Problem STORE_UNAVAILABLE or STORAGE_FULL."""
     try:
         yield
     except PoolTimeout as error:

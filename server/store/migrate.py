@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from server.store.engine import Database
+from server.store.engine import Database, translated
 
 _ADVISORY_LOCK = 0x6B6F686F7274  # "kohort"
 
@@ -54,7 +54,7 @@ def _config(connection: sa.Connection) -> Config:
 @contextmanager
 def _alone(database: Database) -> Iterator[None]:
     if database.path is None:
-        with database.engine.connect() as connection:
+        with translated(), database.engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.execute(sa.select(sa.func.pg_advisory_lock(_ADVISORY_LOCK)))
             try:

@@ -73,7 +73,9 @@ def _train(spec: ChildSpec, reporter: Reporter) -> dict[str, Any] | None:
         if reporter.should_stop():
             return None
         time.sleep(float(spec.parameters.get("step_s", 0.02)))
-        mark.write_text(str(step + 1))
+        draft = mark.with_suffix(".new")  # a kill may come at any moment
+        draft.write_text(str(step + 1))
+        draft.replace(mark)
         losses = {"g": 1.0 / (step + 1), "d": float("nan")}
         values = {"step": step + 1, "total_steps": steps, "losses": losses, "rows_per_second": 10.0}
         reporter.progress(values, last=True)

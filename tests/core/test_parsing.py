@@ -71,6 +71,13 @@ def test_inference_again_under_overrides(tmp_path: Path) -> None:
     assert error.value.reason == "NO_USABLE_COLUMNS"
 
 
+def test_damage_to_stored_tables_is_not_the_callers_fault(tmp_path: Path) -> None:
+    (tmp_path / "declared.json").write_text('{"tables": []}')
+    with pytest.raises(Problem) as caught:
+        infer_schema(tmp_path, SchemaOverrides(), 5, Bounds())
+    assert caught.value.reason == "INTERNAL"
+
+
 def test_what_is_wrong_with_the_bytes_names_the_place_and_no_cell(tmp_path: Path) -> None:
     ragged = tmp_path / "ragged.csv"
     ragged.write_text("a,b\n1,2\n3,SECRET,5\n")

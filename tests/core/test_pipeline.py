@@ -69,6 +69,7 @@ def test_a_table_becomes_a_model(bench: Bench) -> None:
     lineage = bundle.manifest.lineage
     assert (lineage["job"], lineage["attempt"], lineage["dataset"]) == (job.id, 1, job.spec.dataset)
     assert lineage["split"]["holdout"] == 0.2
+    assert "salt" not in lineage["split"], "with the salt, a patient's key would tell the patient's side"
     assert model.privacy["differentially_private"] is False
     assert model.privacy["min_patients_per_value"] == 5
     assert "NO_DIFFERENTIAL_PRIVACY" in {f.reason for f in model.findings}

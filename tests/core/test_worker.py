@@ -18,6 +18,7 @@ from server.journal import Journal
 from server.protocol import ChildSpec
 from server.records import JobState
 from server.store import Store
+from server.worker import Worker
 from tests.core.fake_pipeline import SECRET
 from tests.core.support import states_of, until
 from tests.core.workers import ENTRY, Bench, gone
@@ -52,7 +53,7 @@ def test_a_job_becomes_a_model(any_bench: Bench) -> None:
         ("state", "SUCCEEDED"),
     ]
     assert events[3].payload["losses"] == {"g": 1.0}, "a loss that is no number is left out"
-    assert list(bench.folders.scratch.glob("*/*")) == []
+    until(lambda: not list(bench.folders.scratch.glob("*/*")), "the scratch space to go")
     until(lambda: not list(bench.folders.checkpoints.glob("*")), "the checkpoints to go")
 
 
@@ -191,6 +192,15 @@ def test_a_job_without_its_bytes_fails(bench: Bench) -> None:
     failed = bench.ended(job)
     assert failed.error is not None
     assert failed.error["reason"] == "DATASET_EXPIRED"
+
+
+def test_a_worker_elsewhere_does_not_start(bench: Bench, tmp_path: Path) -> None:
+    job = bench.job()
+    stray = Worker(bench.config(data_dir=str(tmp_path / "not_mounted")))
+    with pytest.raises(Problem) as caught:
+        stray.run()
+    assert caught.value.reason == "STORE_UNAVAILABLE"
+    assert bench.store.jobs.get("north", job.id).state is JobState.QUEUED, "the job is for one that can read"
 
 
 def test_a_worker_that_leaves_gives_its_job_back(bench: Bench) -> None:

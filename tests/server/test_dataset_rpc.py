@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import io
+import os
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +21,7 @@ from kohort import wire
 from kohort.columns import Array, Batch, ContentDigest, encode_dictionary_chunks, encode_record_batch
 from kohort.schema import Column, Schema, Storage, TableSchema
 from kohort.v1 import dataset_pb2, schema_pb2, table_pb2, training_pb2
+from server.spool import SpoolFolder
 from tests.server.conftest import HEART, Start, Stubs, fails
 
 UUID = "11234567-89ab-4cde-8f01-23456789abcd"
@@ -236,6 +239,24 @@ async def test_what_a_killed_server_left_is_removed(start: Start, tmp_path: Path
     (left / "0.bytes").write_bytes(b"age\n63\n")
     await start(data_dir=tmp_path / "var")
     assert not left.exists()
+
+
+def test_what_a_living_server_has_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags: list[int] = []
+    flock = fcntl.flock
+
+    def noted(descriptor: int, operation: int) -> None:
+        flags.append(fcntl.fcntl(descriptor, fcntl.F_GETFL))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr("server.spool.fcntl.flock", noted)
+    with SpoolFolder(tmp_path).scratch() as scratch:
+        SpoolFolder(tmp_path)
+        assert scratch.exists()
+    assert not scratch.exists()
+    # flock(2): a network file system takes an exclusive lock on nothing but a file open for writing.
+    assert flags
+    assert all(flag & os.O_ACCMODE == os.O_RDWR for flag in flags)
 
 
 async def test_a_life_is_capped(start: Start) -> None:

@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 
 from kohort.v1 import capabilities_pb2, capabilities_pb2_grpc, dataset_pb2, sampling_pb2, training_pb2
-from server.app import Server
+from server.__main__ import STOPPED
+from server.app import Server, StartError
 from server.settings import Settings, from_flags, parse_slots
 from tests.server.conftest import Start, Stubs, collect, fails, settings
 
@@ -88,6 +91,57 @@ async def test_health_is_made_of_facts(start: Start) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await health(stubs, "no.Such")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_store_that_hangs_is_not_healthy(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, stubs = await start()
+    answers = threading.Event()
+    monkeypatch.setattr(server.health._store, "check_writable", answers.wait)
+    monkeypatch.setattr("server.health._PATIENCE_SECONDS", 0.05)
+    try:
+        await server.health.check()
+        assert await health(stubs, "kohort.v1.DatasetService") == NOT_SERVING
+        assert await health(stubs, "kohort.v1.SamplingService") == SERVING
+    finally:
+        answers.set()
+
+
+async def test_the_gauge_of_a_draining_server_stays_down(start: Start) -> None:
+    server, _ = await start()
+    service = {"service": "kohort.v1.SamplingService"}
+    assert server.metrics.registry.get_sample_value("kohort_ready", service) == 1
+    await server.health.shut_down()
+    await server.health.check()
+    assert server.metrics.registry.get_sample_value("kohort_ready", service) == 0
+
+
+async def test_servers_that_share_a_folder_do_not_trip_over_each_other(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, stubs = await start()
+    write = Path.write_bytes
+
+    def written_and_taken_away(path: Path, data: bytes) -> int:
+        size = write(path, data)
+        path.unlink()
+        return size
+
+    monkeypatch.setattr(Path, "write_bytes", written_and_taken_away)
+    await server.health.check()
+    assert await health(stubs, "kohort.v1.DatasetService") == SERVING
+
+
+async def test_request_ids_live_as_long_as_is_set(start: Start) -> None:
+    _, stubs = await start(request_id_ttl_seconds=0.001)
+    dataset = await stubs.upload()
+    request = training_pb2.TrainRequest(dataset=dataset.name, request_id=str(uuid.uuid4()))
+    names = set()
+    for _ in range(2):
+        call = stubs.training.Train(request)
+        names.add((await call.read()).update.job.name)
+        call.cancel()
+        await asyncio.sleep(0.01)
+    assert len(names) == 2
 
 
 async def test_capabilities_are_enough_to_draw_a_form(stubs: Stubs) -> None:
@@ -245,6 +299,40 @@ def test_the_command_line_tells_what_is_wrong(tmp_path: Path) -> None:
     assert made.returncode == 0
     assert made.stdout.startswith("kohort_")
     assert made.stdout.strip().split("_")[2] not in (tmp_path / "t.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("data_dir", "a_file"), ("address_file", "nowhere/address"), ("signing_key_file", "a_file")],
+)
+async def test_what_cannot_be_used_is_told_in_one_line(tmp_path: Path, setting: str, value: str) -> None:
+    (tmp_path / "a_file").write_text("x")
+    server = Server(settings(tmp_path, **{setting: tmp_path / value}))
+    with pytest.raises(StartError, match=setting) as caught:
+        await server.start()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
+    flags = ["--port", "0", "--metrics-port", "-1", "--devices", "", "--drain-delay-seconds", "600"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "server", *flags],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        for number, event in ((signal.SIGTERM, '"serving"'), (signal.SIGINT, '"draining"')):
+            for line in process.stderr:
+                if event in line:
+                    break
+            process.send_signal(number)
+        assert process.wait(30) == STOPPED
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_sigterm_ends_the_process_well(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from kohort.problem import Problem
 from kohort.schema import Finding
 from kohort.v1 import sampling_pb2, schema_pb2, training_pb2
 from server import watch
@@ -348,6 +349,33 @@ async def test_many_watchers_hear_the_same(stage: Any) -> None:
     assert heard == {tuple(range(1, 8))}
 
 
+async def test_watchers_at_the_same_place_ask_the_store_once(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, stubs, worker = stage
+    stream = await train(stubs)
+    job = (await anext(stream)).update.job.name.partition("/")[2]
+    following = watch.Watch(worker.store, server.threads, server.lifecycle, 60)
+    asked: list[int] = []
+    events = worker.store.jobs.events
+
+    def counted(tenant: str, job: str, after: int, limit: int) -> Any:
+        asked.append(after)
+        return events(tenant, job, after, limit)
+
+    monkeypatch.setattr(worker.store.jobs, "events", counted)
+    watchers = [following._events("local", job, 0) for _ in range(50)]
+    heard = await asyncio.gather(*watchers)
+    assert asked == [0]
+    assert {tuple(update.sequence for update in updates) for updates in heard} == {(1,)}
+    following.wake(job)
+    assert await following._events("local", job, 0)
+    assert asked == [0, 0], "what was read before the news is not handed out after"
+    assert not following._reading
+    with pytest.raises(Problem):
+        await following._events("another", job, 0)
+
+
 async def test_the_whole_way(start: Start) -> None:
     """With a real worker: trained, published, sampled."""
     _, stubs = await start(devices="cpu:1")
@@ -361,3 +389,15 @@ async def test_the_whole_way(start: Start) -> None:
     messages = await collect(stubs.sampling.Sample(request))
     assert messages[-1].trailer.row_counts == {"heart": 100}
     assert messages[0].header.schema == model.schema
+
+
+async def test_a_kind_that_cells_do_not_fit_is_refused_before_a_job_exists(start: Start) -> None:
+    _, stubs = await start(devices="")
+    dataset = await stubs.upload(b"age\n" + b"61\n62\n" * 20, table="t")
+    override = schema_pb2.ColumnOverride(table="t", column="age", kind=schema_pb2.COLUMN_KIND_DATE)
+    overrides = schema_pb2.SchemaOverrides(columns=[override])
+    refused = await fails(
+        stubs.training.Train(training_pb2.TrainRequest(dataset=dataset.name, schema_overrides=overrides))
+    )
+    assert (refused.reason, refused.fields) == ("VALUE_NOT_OF_KIND", ("t.age",))
+    assert not (await stubs.training.ListJobs(training_pb2.ListJobsRequest())).jobs

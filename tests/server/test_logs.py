@@ -1,0 +1,55 @@
+"""What is logged, how often, and what becomes of it when nobody can take it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+import structlog
+
+from server import logs
+
+
+class _Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> object:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+def test_a_log_that_cannot_be_written_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", _Full())
+    logs.configure("info", "json")
+    structlog.get_logger(log="access").info("call")
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    logs.configure("info", "json")
+    structlog.get_logger(log="access").info("call")
+
+
+def test_trouble_is_told_once_and_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    logs.configure("info", "json")
+    trouble = logs.Trouble(structlog.get_logger(log="worker"), "heartbeat failed")
+    trouble.worked()
+    for reason in ("STORE_UNAVAILABLE",) * 5 + ("STORAGE_FULL",) * 5:
+        trouble.failed(reason, job="j")
+    trouble.worked()
+    trouble.worked()
+    trouble.failed("STORAGE_FULL")
+    said = [(line["event"], line.get("reason")) for line in map(json.loads, out.getvalue().splitlines())]
+    assert said == [
+        ("heartbeat failed", "STORE_UNAVAILABLE"),
+        ("heartbeat failed", "STORAGE_FULL"),
+        ("works again", None),
+        ("heartbeat failed", "STORAGE_FULL"),
+    ]
