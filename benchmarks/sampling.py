@@ -79,7 +79,9 @@ def gemm_rate(rows: int, seconds: float = 1.5) -> float:
         [onnx.numpy_helper.from_array(w.numpy(), "w")],
     )
     opsets = [onnx.helper.make_opsetid("", 20)]
-    session = open_session(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
+    session = open_session(
+        onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    )
     feed = {"x": x.numpy()}
     best = 0.0
     for kernel in (lambda: torch.mm(x, w), lambda: session.run(None, feed)):

@@ -31,7 +31,9 @@ class SlowTrainer:
                 hooks.check()
             time.sleep(0.1)
             if mark:
-                mark.write_text(str(step + 1))
+                draft = mark.with_suffix(".new")  # a kill may come at any moment
+                draft.write_text(str(step + 1))
+                draft.replace(mark)
             hooks.progress(Progress(step + 1, steps, {"loss": 1.0 / (step + 1)}, 1000.0))
         return copula.CopulaTrainer().fit(
             replace(request, parameters={}), replace(hooks, progress=lambda _: None)
