@@ -117,9 +117,7 @@ def infer_again(question: Mapping[str, Any]) -> dict[str, Any]:
     inferred = infer(tables, declared, overrides, min_patients=question["min_patients"])
     if question["trainable"]:
         check_trainable(inferred)
-        physicalise_all(
-            tables, inferred.schema
-        )  # refused now rather than by the job
+        physicalise_all(tables, inferred.schema)  # refused now rather than by the job
     return _inferred_to_json(inferred)
 
 
