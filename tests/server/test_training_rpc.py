@@ -11,7 +11,7 @@ import pytest
 
 from kohort.problem import Problem
 from kohort.schema import Finding
-from kohort.v1 import sampling_pb2, schema_pb2, training_pb2
+from kohort.v1 import sampling_pb2, training_pb2
 from server import watch
 from server.app import Server
 from server.records import JobRecord, ModelRecord
@@ -223,44 +223,6 @@ async def test_repeating_train_attaches(stage: Any) -> None:
     assert (failed.code, failed.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
 
 
-async def test_full_queues_say_when_to_come_back(start: Start) -> None:
-    for limits, reason in (
-        ({"max_queued_jobs": 1}, "QUEUE_FULL"),
-        ({"max_jobs_per_principal": 1}, "TOO_MANY_JOBS"),
-    ):
-        _, stubs = await start(**limits)
-        dataset = await stubs.upload()
-        request = training_pb2.TrainRequest(dataset=dataset.name)
-        assert (await stubs.training.Train(request).read()).update.HasField("job")
-        failed = await fails(stubs.training.Train(request))
-        assert (failed.code, failed.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
-        assert failed.retry_after is not None
-        assert failed.retry_after > 0
-
-
-async def test_too_few_patients_are_refused_early(stubs: Stubs) -> None:
-    small = b"age,sex\n" + b"".join(b"%d,%d\n" % (40 + i % 3, i % 2) for i in range(12))
-    dataset = await stubs.upload(small, "small")
-    failed = await fails(
-        stubs.training.Train(training_pb2.TrainRequest(dataset=dataset.name, min_patients_per_value=50))
-    )
-    assert (failed.code, failed.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TOO_FEW_PATIENTS")
-
-
-async def test_identifiers_must_be_acknowledged(stubs: Stubs) -> None:
-    data = b"email,age\n" + b"".join(b"p%d@example.org,%d\n" % (i % 9, 40 + i % 9) for i in range(90))
-    dataset = await stubs.upload(data, "people")
-    assert "DIRECT_IDENTIFIER" in {finding.reason for finding in dataset.findings}
-    request = training_pb2.TrainRequest(dataset=dataset.name)
-    failed = await fails(stubs.training.Train(request))
-    assert (failed.code, failed.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "IDENTIFIER_UNACKNOWLEDGED")
-    assert failed.fields == ("people.email",)
-    request.schema_overrides.columns.add(column="email", handling=schema_pb2.HANDLING_DROP)
-    job = (await stubs.training.Train(request).read()).update.job
-    columns = {c.name: c.handling for c in job.schema.tables[0].columns}
-    assert columns["email"] == schema_pb2.HANDLING_DROP
-
-
 async def test_jobs_are_listed_newest_first_by_state(stage: Any) -> None:
     _, stubs, worker = stage
     dataset = await stubs.upload()
@@ -389,15 +351,3 @@ async def test_the_whole_way(start: Start) -> None:
     messages = await collect(stubs.sampling.Sample(request))
     assert messages[-1].trailer.row_counts == {"heart": 100}
     assert messages[0].header.schema == model.schema
-
-
-async def test_a_kind_that_cells_do_not_fit_is_refused_before_a_job_exists(start: Start) -> None:
-    _, stubs = await start(devices="")
-    dataset = await stubs.upload(b"age\n" + b"61\n62\n" * 20, table="t")
-    override = schema_pb2.ColumnOverride(table="t", column="age", kind=schema_pb2.COLUMN_KIND_DATE)
-    overrides = schema_pb2.SchemaOverrides(columns=[override])
-    refused = await fails(
-        stubs.training.Train(training_pb2.TrainRequest(dataset=dataset.name, schema_overrides=overrides))
-    )
-    assert (refused.reason, refused.fields) == ("VALUE_NOT_OF_KIND", ("t.age",))
-    assert not (await stubs.training.ListJobs(training_pb2.ListJobsRequest())).jobs
