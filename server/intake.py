@@ -6,6 +6,7 @@ dies with its parent, and of errors only what holds no cell goes up.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -44,10 +45,16 @@ def main() -> None:
 
 
 def _limit(memory_bytes: int) -> None:
+    """Bounds what the tables may take, on top of what the libraries that read them do."""
     # Pools and thread arenas reserve address space that they never touch.
     os.environ.update(ARROW_DEFAULT_MEMORY_POOL="system", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     os.environ["MALLOC_ARENA_MAX"] = "2"
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    # Before the limit: an import that fails half-way looks like a defect. pyarrow asks for pandas by itself.
+    for name in ("pandas", "tables.readers", "tables.infer", "tables.store", "kohort.wire"):
+        importlib.import_module(name)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + memory_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
 

@@ -36,7 +36,7 @@ class Bounds:
 
     seconds: float = 600.0
     memory_bytes: int = 8 << 30
-    """Of address space, libraries included (about 2 GiB of it)."""
+    """Of address space for the tables, beyond what the libraries take."""
 
 
 @dataclass(frozen=True)

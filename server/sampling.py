@@ -148,7 +148,8 @@ class SamplingService(sampling_pb2_grpc.SamplingServiceServicer):
     def _check(self, request: sampling_pb2.SampleRequest) -> None:
         start, count = request.start_unit, request.unit_count
         if start < 0 or count < 0 or start + count > validation.MAX_UNIT:
-            raise Problem.at("UNIT_OUT_OF_RANGE", "start_unit", "units must lie in [0, 2^53)")
+            field = "unit_count" if 0 <= start < validation.MAX_UNIT else "start_unit"
+            raise Problem.at("UNIT_OUT_OF_RANGE", field, "units must lie in [0, 2^53)")
         if count > self._settings.max_units:
             raise Problem.at(
                 "LIMIT_EXCEEDED", "unit_count", f"at most {self._settings.max_units} in one call"

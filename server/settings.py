@@ -117,8 +117,8 @@ class Settings(BaseSettings):
     """Train, Status and Cancel streams at once."""
     parse_seconds: float = Field(600, gt=0)
     """The longest that reading one upload may take."""
-    parse_memory_bytes: int = Field(8192 * MEBIBYTE, ge=1024 * MEBIBYTE)
-    """Address space of the process that reads an upload, its libraries (about 2 GiB) included."""
+    parse_memory_bytes: int = Field(6144 * MEBIBYTE, ge=64 * MEBIBYTE)
+    """Memory (address space) that the process reading an upload may take for the tables."""
     sample_threads: int = Field(default_factory=lambda: max(1, min(8, os.cpu_count() or 1)), ge=1)
     """Threads that run graphs for Sample, one batch of one stream at a time."""
     cached_models: int = Field(16, ge=1)

@@ -67,11 +67,11 @@ class Server:
         assert self._popen is not None
         self._popen.send_signal(number)
 
-    def stop(self) -> int:
-        """SIGTERM; the exit code."""
+    def stop(self, *, asked: bool = False) -> int:
+        """SIGTERM, unless it was `asked` before (a second one ends the drain); the exit code."""
         if self._popen is None:
             return 0
-        if self._popen.poll() is None:
+        if self._popen.poll() is None and not asked:
             self._popen.terminate()
         code = self._popen.wait(60)
         self._popen = None

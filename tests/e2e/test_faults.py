@@ -124,7 +124,7 @@ def test_drain_during_sample(fresh: Server) -> None:
                 fresh.signal(signal.SIGTERM)
             seen += len(batch)
         assert seen == 400_000, "a stream under way ends as it would have"
-    assert fresh.stop() == 0, fresh.log()
+    assert fresh.stop(asked=True) == 0, fresh.log()
 
 
 def test_taken_port(fresh: Server, tmp_path: Path) -> None:

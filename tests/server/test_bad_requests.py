@@ -93,8 +93,8 @@ FAMILIES: dict[str, list[Case]] = {
     ],
     "sample ranges": [
         ("negative start", sample(start_unit=-1), "UNIT_OUT_OF_RANGE", "start_unit"),
-        ("negative count", sample(unit_count=-5), "UNIT_OUT_OF_RANGE", "start_unit"),
-        ("past the end", sample(start_unit=2**53 - 1, unit_count=2), "UNIT_OUT_OF_RANGE", "start_unit"),
+        ("negative count", sample(unit_count=-5), "UNIT_OUT_OF_RANGE", "unit_count"),
+        ("past the end", sample(start_unit=2**53 - 1, unit_count=2), "UNIT_OUT_OF_RANGE", "unit_count"),
         ("overflow", sample(start_unit=2**63 - 1, unit_count=2**63 - 1), "UNIT_OUT_OF_RANGE", "start_unit"),
         ("too many", sample(unit_count=10**9 + 1), "LIMIT_EXCEEDED", "unit_count"),
         ("negative batch", sample(max_batch_rows=-1), INVALID, "max_batch_rows"),
