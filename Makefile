@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready ## Build .venv with everything (minutes and 6 GB the first time, nothing after)
+setup: $(VENV)/.ready ## Build .venv with everything (minutes and 7 GB the first time, nothing after)
 
 $(VENV)/.ready: requirements/dev.txt requirements/torch.txt pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Kohort needs Python 3.11 or later; this is %s. Choose another: make PYTHON=python3.11 setup" % sys.version.split()[0])'
@@ -32,7 +32,7 @@ $(VENV)/.ready: requirements/dev.txt requirements/torch.txt pyproject.toml clien
 	@touch $@
 
 demo: setup ## Train on real heart patients, export, sample: the whole journey in one command
-	$(BIN)/python examples/demo.py $(ARGS)
+	$(BIN)/python -m examples.demo $(ARGS)
 
 serve: setup ## Start the server on loopback (port 50051, metrics on 9464, data in ./var)
 	$(BIN)/python -m server $(ARGS)

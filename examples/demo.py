@@ -7,23 +7,17 @@ port with its data in a temporary directory and stops at the end.
 from __future__ import annotations
 
 import argparse
-import signal
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
-from comparison import compare, picture
 from rich.console import Console
 from rich.table import Table
 
 import kohort
+from examples.comparison import compare, picture
+from examples.local_server import ROOT, LocalServer
 
-ROOT = Path(__file__).resolve().parent.parent
 HEART = ROOT / "tests" / "data" / "heart.csv"
 SEED = 2026
 # Of 212 training rows, batches of 500 in packs of 10 teach a GAN next to nothing: its own defaults
@@ -31,34 +25,6 @@ SEED = 2026
 SMALL_TABLE = {"batch_size": 50, "pac": 1, "generator_lr": 1e-3, "discriminator_lr": 1e-3}
 
 console = Console()
-
-
-@contextmanager
-def server(data: Path) -> Iterator[str]:
-    """A server of its own on a free port; yields its address and stops it cleanly."""
-    ready = data / "server.address"
-    command = [sys.executable, "-m", "server", "--port", "0", "--metrics-port", "0", "--data-dir", str(data)]
-    with (data / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, "--address-file", str(ready)], cwd=ROOT, stdout=log, stderr=log)
-        try:
-            yield wait_for(ready, process)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            code = process.wait(timeout=60)
-    if code:
-        raise SystemExit(f"The server ended with code {code}; its log:\n{(data / 'server.log').read_text()}")
-
-
-def wait_for(ready: Path, process: subprocess.Popen[bytes], timeout: float = 60) -> str:
-    """The address that the server writes once it listens."""
-    end = time.monotonic() + timeout
-    while not ready.exists():
-        if process.poll() is not None or time.monotonic() > end:
-            raise SystemExit(
-                f"The server did not start; its log:\n{ready.with_name('server.log').read_text()}"
-            )
-        time.sleep(0.05)
-    return ready.read_text().strip()
 
 
 def train(client: kohort.Client, dataset: kohort.Dataset, trainer: str, epochs: int) -> kohort.Model:
@@ -83,9 +49,9 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     real = pd.read_csv(HEART)
 
-    with tempfile.TemporaryDirectory(prefix="kohort-demo-") as data, server(Path(data)) as address:
-        console.print(f"server on [bold]{address}[/]")
-        with kohort.Client(address) as client:
+    with tempfile.TemporaryDirectory(prefix="kohort-demo-") as data, LocalServer(Path(data)) as server:
+        console.print(f"server on [bold]{server.address}[/]")
+        with kohort.Client(server.address) as client:
             server_can = client.capabilities()
             trainers = [t.name for t in server_can.trainers]
             dataset = client.upload(HEART, display_name="UCI Heart Disease, Cleveland")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import ROOT, Server
+from examples.local_server import ROOT
+from tests.e2e.harness import Server
 
 HEART = ROOT / "tests" / "data" / "heart.csv"
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,75 +12,38 @@ from pathlib import Path
 import psutil
 
 import kohort
+from examples.local_server import LocalServer
 
-ROOT = Path(__file__).resolve().parents[2]
 SLOW = "slow=tests.e2e.slow_trainer:SlowTrainer"
 
 
-class Server:
-    """`python -m server` over one data directory; start, stop, kill, start again."""
+class Server(LocalServer):
+    """A local server that knows the slow trainer, and can be killed."""
 
     def __init__(self, data: Path, *flags: str, env: dict[str, str] | None = None) -> None:
+        quick = {"KOHORT_TRAINERS": SLOW, "KOHORT_POLL_SECONDS": "0.2"}
+        super().__init__(data, *flags, environment={**quick, **(env or {})})
         self.data = data
-        self._flags = flags
-        self._env = env or {}
-        self._popen: subprocess.Popen[bytes] | None = None
-        self.address = ""
-
-    def start(self) -> Server:
-        ready = self.data / "address"
-        ready.unlink(missing_ok=True)
-        env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "KOHORT_TRAINERS": SLOW,
-            "KOHORT_POLL_SECONDS": "0.2",
-            **self._env,
-        }
-        command = [sys.executable, "-m", "server", "--port", "0", "--metrics-port", "0"]
-        command += ["--data-dir", str(self.data / "var"), "--address-file", str(ready), *self._flags]
-        with (self.data / "server.log").open("ab") as log:
-            self._popen = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
-        until(
-            lambda: ready.exists() or self._popen is None or self._popen.poll() is not None,
-            "the server to listen",
-        )
-        assert ready.exists(), self.log()
-        self.address = ready.read_text().strip()
-        return self
 
     @property
     def process(self) -> psutil.Process:
-        assert self._popen is not None
-        return psutil.Process(self._popen.pid)
-
-    def log(self) -> str:
-        return (self.data / "server.log").read_text()
+        assert self.popen is not None
+        return psutil.Process(self.popen.pid)
 
     def client(self) -> kohort.Client:
         return kohort.Client(self.address)
 
     def signal(self, number: signal.Signals) -> None:
-        assert self._popen is not None
-        self._popen.send_signal(number)
-
-    def stop(self, *, asked: bool = False) -> int:
-        """SIGTERM, unless it was `asked` before (a second one ends the drain); the exit code."""
-        if self._popen is None:
-            return 0
-        if self._popen.poll() is None and not asked:
-            self._popen.terminate()
-        code = self._popen.wait(60)
-        self._popen = None
-        return code
+        assert self.popen is not None
+        self.popen.send_signal(number)
 
     def kill(self) -> list[psutil.Process]:
         """kill -9; returns what it had started, once none of that lives."""
         below = self.process.children(recursive=True)
-        assert self._popen is not None
-        self._popen.kill()
-        self._popen.wait(10)
-        self._popen = None
+        assert self.popen is not None
+        self.popen.kill()
+        self.popen.wait(10)
+        self.popen = None
         until(lambda: not any(alive(p) for p in below), "everything the server started to end")
         return below
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 import kohort
+from examples.local_server import ROOT
 from tests.e2e.conftest import HEART
-from tests.e2e.harness import ROOT, Server
+from tests.e2e.harness import Server
 
 
 def without(tmp_path: Path, packages: str, *flags: str) -> Server:

@@ -1,12 +1,6 @@
-"""A real server in a process of its own, with a model of every kind of column it can train."""
+"""A model of every kind of column that a real server can train."""
 
 import csv
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,28 +10,6 @@ from readers import ROOT, read_here
 from kohort.v1 import training_pb2, training_pb2_grpc
 
 WARDS = ("Zürich – Öst", "日本語", "Ward A", "")
-
-
-@contextmanager
-def serving(directory: Path) -> Iterator[str]:
-    """Starts `python -m server` on a free port and gives its address; stops it at the end."""
-    ready = directory / "address"
-    words = [sys.executable, "-m", "server", "--port", "0", "--metrics-port", "-1"]
-    words += ["--data-dir", str(directory / "var"), "--address-file", str(ready)]
-    with (directory / "server.log").open("wb") as log:
-        # The package of the working directory first, whatever else is installed.
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        limit = time.monotonic() + 120
-        while not ready.exists():
-            alive = process.poll() is None and time.monotonic() < limit
-            assert alive, (directory / "server.log").read_text()
-            time.sleep(0.1)
-        yield ready.read_text().strip()
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def write_patients(file: Path) -> None:

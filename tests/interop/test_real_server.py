@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from canonical import FAILED_CALL
 from readers import Reader, read_here
-from real import serving, train, write_patients
+from real import train, write_patients
+
+from examples.local_server import LocalServer
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
@@ -31,7 +33,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     directory = tmp_path_factory.mktemp("real")
     file = directory / "patients.csv"
     write_patients(file)
-    with serving(directory) as address:
+    with LocalServer(directory) as server:
+        address = server.address
         model = train(address, file)
         reading = read_here("sample", address, model, 0, UNITS, 7)
         assert reading.status == 0, reading.result
