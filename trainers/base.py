@@ -12,6 +12,7 @@ Trainers know no gRPC, no job and no metric: they are handed two hooks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -138,6 +139,8 @@ class Progress:
     total_steps: int
     losses: Mapping[str, float] = field(default_factory=dict)
     rows_per_second: float = 0.0
+    gradient_norm: float = 0.0
+    """On average over the steps of the epoch; 0 where there is none."""
 
 
 class Stopped(Exception):
@@ -158,6 +161,8 @@ class Hooks:
     phase: Callable[[str], None] = lambda _: None
     warn: Callable[[Finding], None] = lambda _: None
     checkpoints: Path | None = None
+    seconds_left: Callable[[], float] = lambda: math.inf
+    """How long fitting may still take; a trainer that has none left returns the best model so far."""
 
     def check(self) -> None:
         """Raises Stopped when a stop was asked for."""
@@ -171,6 +176,7 @@ class FitRequest:
 
     `train` and `validation` hold disjoint patients; validation may be empty.
     `seed` fixes all randomness. `device` is a torch device string.
+    `equal_patients`: every patient counts the same, however many rows are theirs.
     """
 
     train: TableSet
@@ -179,6 +185,7 @@ class FitRequest:
     seed: int
     min_patients: int = 5
     device: str = "cpu"
+    equal_patients: bool = False
 
 
 @dataclass(frozen=True)
@@ -240,6 +247,44 @@ class Generator(Protocol):
 
     def reference(self, uniform: Floats, normal: Floats) -> Sequence[Indices | Doubles]:
         """The same by the trained model itself (torch or numpy), without the graph."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Inputs of a graph that completes rows, as tensor names (each float32 but for those said)."""
+
+    features: str
+    """float64 [n, F]: the class or coordinate of every feature that is given; 0 elsewhere."""
+    mask: str
+    """bool [n, F]: which are given. A null cell is given as "present" 0 with "value" not given."""
+    temperature: str
+    """[n, 1]: divides the logits of every draw."""
+    top_p: str
+    """[n, 1]: draws come from the fewest classes that together have this probability."""
+
+
+@runtime_checkable
+class ConditionalGenerator(Protocol):
+    """A generator that honours given features natively; it is a `Generator`, too.
+
+    Given features come back as they are, the others are drawn from the model's
+    distribution given them. With nothing given, temperature 1 and top_p 1 the
+    rows equal those of `graph` and `reference`.
+    """
+
+    def graph_given(self, ops: Ops, uniform: str, normal: str, given: Given) -> Sequence[str]:
+        """As `graph`."""
+
+    def reference_given(
+        self,
+        uniform: Floats,
+        normal: Floats,
+        features: Doubles,
+        mask: npt.NDArray[np.bool_],
+        temperature: Floats,
+        top_p: Floats,
+    ) -> Sequence[Indices | Doubles]:
+        """As `reference`; shapes as in `Given`."""
 
 
 @runtime_checkable

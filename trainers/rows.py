@@ -25,6 +25,10 @@ class EncodedRows:
     """Per feature where its cell is not null, [n]; None: everywhere, or null is a class of its own."""
     subjects: npt.NDArray[np.int64]
     """Per row the number of its patient, [n]."""
+    weights: npt.NDArray[np.float64]
+    """What each row counts, [n], 1 on average; all 1 unless patients count equally."""
+    validation: list[npt.NDArray[Any]]
+    """The rows for early stopping and calibration, encoded likewise; [m] each, m may be 0."""
 
     @property
     def layout(self) -> tuple[Feature, ...]:
@@ -47,9 +51,15 @@ def encode_rows(request: FitRequest, hooks: Hooks, rng: np.random.Generator) -> 
     hooks.check()
     features = encoding.encode(table, rng)
     hooks.check()
+    validation = encoding.encode(request.validation.single(), rng)
+    hooks.check()
     known: list[npt.NDArray[np.bool_] | None] = []
     layout = encoding.features
     for i, feature in enumerate(layout):
         paired = i > 0 and layout[i - 1].role == "present" and feature.role == "value"
         known.append(features[i - 1] == 1 if paired else None)
-    return EncodedRows(encoding, features, known, subjects)
+    weights = np.ones(subjects.size)
+    if request.equal_patients:
+        weights = 1.0 / np.bincount(subjects)[subjects]
+        weights /= weights.mean()
+    return EncodedRows(encoding, features, known, subjects, weights, validation)

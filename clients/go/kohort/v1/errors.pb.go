@@ -120,6 +120,10 @@ const (
 	ErrorReason_ERROR_REASON_RUNTIME_CHANGED ErrorReason = 56
 	// FAILED_PRECONDITION: the bundle is signed by nobody this server trusts.
 	ErrorReason_ERROR_REASON_BUNDLE_UNTRUSTED ErrorReason = 57
+	// FAILED_PRECONDITION: a condition could not be met within the attempts it had.
+	ErrorReason_ERROR_REASON_CONDITION_UNSATISFIED ErrorReason = 58
+	// FAILED_PRECONDITION: fewer training patients met a condition than must stand behind an answer.
+	ErrorReason_ERROR_REASON_COHORT_TOO_SMALL ErrorReason = 59
 	// UNIMPLEMENTED: this server cannot train several tables.
 	ErrorReason_ERROR_REASON_MULTI_TABLE_UNSUPPORTED ErrorReason = 60
 	// RESOURCE_EXHAUSTED with RetryInfo: the queue is full.
@@ -174,6 +178,16 @@ const (
 	ErrorReason_ERROR_REASON_KEY_REGENERATED ErrorReason = 129
 	// Findings: a worker was lost and the job went back to the queue.
 	ErrorReason_ERROR_REASON_WORKER_LOST ErrorReason = 130
+	// Findings: training rows broke a constraint of the schema and were left out.
+	ErrorReason_ERROR_REASON_CONSTRAINT_VIOLATED ErrorReason = 131
+	// Findings: a direct identifier; fresh fakes are emitted.
+	ErrorReason_ERROR_REASON_IDENTIFIER_REGENERATED ErrorReason = 132
+	// Findings: time ran out; the best model so far was published.
+	ErrorReason_ERROR_REASON_STOPPED_EARLY ErrorReason = 133
+	// Findings: which trainer was chosen, and why.
+	ErrorReason_ERROR_REASON_TRAINER_CHOSEN ErrorReason = 134
+	// Findings: memory ran out; training went on with smaller batches.
+	ErrorReason_ERROR_REASON_BATCH_HALVED ErrorReason = 135
 )
 
 // Enum value maps for ErrorReason.
@@ -222,6 +236,8 @@ var (
 		55:  "ERROR_REASON_COLUMN_UNSUPPORTED",
 		56:  "ERROR_REASON_RUNTIME_CHANGED",
 		57:  "ERROR_REASON_BUNDLE_UNTRUSTED",
+		58:  "ERROR_REASON_CONDITION_UNSATISFIED",
+		59:  "ERROR_REASON_COHORT_TOO_SMALL",
 		60:  "ERROR_REASON_MULTI_TABLE_UNSUPPORTED",
 		70:  "ERROR_REASON_QUEUE_FULL",
 		71:  "ERROR_REASON_TOO_MANY_JOBS",
@@ -249,6 +265,11 @@ var (
 		128: "ERROR_REASON_UNVERIFIED_BUNDLE",
 		129: "ERROR_REASON_KEY_REGENERATED",
 		130: "ERROR_REASON_WORKER_LOST",
+		131: "ERROR_REASON_CONSTRAINT_VIOLATED",
+		132: "ERROR_REASON_IDENTIFIER_REGENERATED",
+		133: "ERROR_REASON_STOPPED_EARLY",
+		134: "ERROR_REASON_TRAINER_CHOSEN",
+		135: "ERROR_REASON_BATCH_HALVED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                 0,
@@ -294,6 +315,8 @@ var (
 		"ERROR_REASON_COLUMN_UNSUPPORTED":          55,
 		"ERROR_REASON_RUNTIME_CHANGED":             56,
 		"ERROR_REASON_BUNDLE_UNTRUSTED":            57,
+		"ERROR_REASON_CONDITION_UNSATISFIED":       58,
+		"ERROR_REASON_COHORT_TOO_SMALL":            59,
 		"ERROR_REASON_MULTI_TABLE_UNSUPPORTED":     60,
 		"ERROR_REASON_QUEUE_FULL":                  70,
 		"ERROR_REASON_TOO_MANY_JOBS":               71,
@@ -321,6 +344,11 @@ var (
 		"ERROR_REASON_UNVERIFIED_BUNDLE":           128,
 		"ERROR_REASON_KEY_REGENERATED":             129,
 		"ERROR_REASON_WORKER_LOST":                 130,
+		"ERROR_REASON_CONSTRAINT_VIOLATED":         131,
+		"ERROR_REASON_IDENTIFIER_REGENERATED":      132,
+		"ERROR_REASON_STOPPED_EARLY":               133,
+		"ERROR_REASON_TRAINER_CHOSEN":              134,
+		"ERROR_REASON_BATCH_HALVED":                135,
 	}
 )
 
@@ -355,7 +383,7 @@ var File_kohort_v1_errors_proto protoreflect.FileDescriptor
 
 const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x16kohort/v1/errors.proto\x12\tkohort.v1*\xf8\x12\n" +
+	"\x16kohort/v1/errors.proto\x12\tkohort.v1*\xf7\x14\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\x1f\n" +
@@ -400,7 +428,9 @@ const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\x1eERROR_REASON_NO_USABLE_COLUMNS\x106\x12#\n" +
 	"\x1fERROR_REASON_COLUMN_UNSUPPORTED\x107\x12 \n" +
 	"\x1cERROR_REASON_RUNTIME_CHANGED\x108\x12!\n" +
-	"\x1dERROR_REASON_BUNDLE_UNTRUSTED\x109\x12(\n" +
+	"\x1dERROR_REASON_BUNDLE_UNTRUSTED\x109\x12&\n" +
+	"\"ERROR_REASON_CONDITION_UNSATISFIED\x10:\x12!\n" +
+	"\x1dERROR_REASON_COHORT_TOO_SMALL\x10;\x12(\n" +
 	"$ERROR_REASON_MULTI_TABLE_UNSUPPORTED\x10<\x12\x1b\n" +
 	"\x17ERROR_REASON_QUEUE_FULL\x10F\x12\x1e\n" +
 	"\x1aERROR_REASON_TOO_MANY_JOBS\x10G\x12!\n" +
@@ -427,7 +457,12 @@ const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\x1bERROR_REASON_NO_SUBJECT_KEY\x10\x7f\x12#\n" +
 	"\x1eERROR_REASON_UNVERIFIED_BUNDLE\x10\x80\x01\x12!\n" +
 	"\x1cERROR_REASON_KEY_REGENERATED\x10\x81\x01\x12\x1d\n" +
-	"\x18ERROR_REASON_WORKER_LOST\x10\x82\x01Bh\n" +
+	"\x18ERROR_REASON_WORKER_LOST\x10\x82\x01\x12%\n" +
+	" ERROR_REASON_CONSTRAINT_VIOLATED\x10\x83\x01\x12(\n" +
+	"#ERROR_REASON_IDENTIFIER_REGENERATED\x10\x84\x01\x12\x1f\n" +
+	"\x1aERROR_REASON_STOPPED_EARLY\x10\x85\x01\x12 \n" +
+	"\x1bERROR_REASON_TRAINER_CHOSEN\x10\x86\x01\x12\x1e\n" +
+	"\x19ERROR_REASON_BATCH_HALVED\x10\x87\x01Bh\n" +
 	"\fio.kohort.v1B\vErrorsProtoP\x01Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\xaa\x02\tKohort.V1b\x06proto3"
 
 var (

@@ -101,8 +101,31 @@ type SampleRequest struct {
 	// When resuming: the header's `runtime_fingerprint`. A server that would not
 	// give the same bytes answers RUNTIME_CHANGED.
 	RuntimeFingerprint string `protobuf:"bytes,7,opt,name=runtime_fingerprint,json=runtimeFingerprint,proto3" json:"runtime_fingerprint,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// What every row satisfies, all of them together. A condition that the model
+	// cannot honour is CONDITION_UNSUPPORTED; one that fewer training patients
+	// than `min_patients_per_value` met is COHORT_TOO_SMALL; one that could not be
+	// met in `max_attempts` ends the stream with CONDITION_UNSATISFIED.
+	Conditions []*Condition `protobuf:"bytes,8,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	// Draws the values of one column in these shares instead of the learned ones.
+	Rebalancing *Rebalancing `protobuf:"bytes,9,opt,name=rebalancing,proto3" json:"rebalancing,omitempty"`
+	// Rows to complete: unit `start_unit + i` keeps the cells of row i that are not
+	// null and gets the others from the model. Columns that are absent are free.
+	// `unit_count` MUST be the number of rows, or 0. As in UploadBatch; strings
+	// carry their dictionary along.
+	PartialRows *PartialRows `protobuf:"bytes,10,opt,name=partial_rows,json=partialRows,proto3" json:"partial_rows,omitempty"`
+	// Flattens (above 1) or sharpens (below 1) what the model draws from, in
+	// [0.1, 5]; unset: 1.
+	Temperature *float64 `protobuf:"fixed64,11,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
+	// Draws from the fewest values that together have this probability, in
+	// (0, 1]; unset: 1.
+	TopP *float64 `protobuf:"fixed64,12,opt,name=top_p,json=topP,proto3,oneof" json:"top_p,omitempty"`
+	// Instead of `unit_count`: so many units per training row, in (0, 1000].
+	AugmentationFactor *float64 `protobuf:"fixed64,13,opt,name=augmentation_factor,json=augmentationFactor,proto3,oneof" json:"augmentation_factor,omitempty"`
+	// How often a unit may be drawn until it meets conditions and constraints, in
+	// [1, 100000]; 0 means 1000.
+	MaxAttempts   int32 `protobuf:"varint,14,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SampleRequest) Reset() {
@@ -184,6 +207,407 @@ func (x *SampleRequest) GetRuntimeFingerprint() string {
 	return ""
 }
 
+func (x *SampleRequest) GetConditions() []*Condition {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+func (x *SampleRequest) GetRebalancing() *Rebalancing {
+	if x != nil {
+		return x.Rebalancing
+	}
+	return nil
+}
+
+func (x *SampleRequest) GetPartialRows() *PartialRows {
+	if x != nil {
+		return x.PartialRows
+	}
+	return nil
+}
+
+func (x *SampleRequest) GetTemperature() float64 {
+	if x != nil && x.Temperature != nil {
+		return *x.Temperature
+	}
+	return 0
+}
+
+func (x *SampleRequest) GetTopP() float64 {
+	if x != nil && x.TopP != nil {
+		return *x.TopP
+	}
+	return 0
+}
+
+func (x *SampleRequest) GetAugmentationFactor() float64 {
+	if x != nil && x.AugmentationFactor != nil {
+		return *x.AugmentationFactor
+	}
+	return 0
+}
+
+func (x *SampleRequest) GetMaxAttempts() int32 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+// What one column must satisfy.
+type Condition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The table; may be empty where there is one.
+	Table string `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// The column.
+	Column string `protobuf:"bytes,2,opt,name=column,proto3" json:"column,omitempty"`
+	// The test.
+	//
+	// Types that are valid to be assigned to Test:
+	//
+	//	*Condition_OneOf
+	//	*Condition_Range
+	//	*Condition_IsNull
+	Test          isCondition_Test `protobuf_oneof:"test"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Condition) Reset() {
+	*x = Condition{}
+	mi := &file_kohort_v1_sampling_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Condition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Condition) ProtoMessage() {}
+
+func (x *Condition) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_sampling_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Condition.ProtoReflect.Descriptor instead.
+func (*Condition) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Condition) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Condition) GetColumn() string {
+	if x != nil {
+		return x.Column
+	}
+	return ""
+}
+
+func (x *Condition) GetTest() isCondition_Test {
+	if x != nil {
+		return x.Test
+	}
+	return nil
+}
+
+func (x *Condition) GetOneOf() *ValueSet {
+	if x != nil {
+		if x, ok := x.Test.(*Condition_OneOf); ok {
+			return x.OneOf
+		}
+	}
+	return nil
+}
+
+func (x *Condition) GetRange() *ValueRange {
+	if x != nil {
+		if x, ok := x.Test.(*Condition_Range); ok {
+			return x.Range
+		}
+	}
+	return nil
+}
+
+func (x *Condition) GetIsNull() bool {
+	if x != nil {
+		if x, ok := x.Test.(*Condition_IsNull); ok {
+			return x.IsNull
+		}
+	}
+	return false
+}
+
+type isCondition_Test interface {
+	isCondition_Test()
+}
+
+type Condition_OneOf struct {
+	// The cell is one of these.
+	OneOf *ValueSet `protobuf:"bytes,3,opt,name=one_of,json=oneOf,proto3,oneof"`
+}
+
+type Condition_Range struct {
+	// The cell is not null and lies in this range.
+	Range *ValueRange `protobuf:"bytes,4,opt,name=range,proto3,oneof"`
+}
+
+type Condition_IsNull struct {
+	// The cell is null (true) or is not (false).
+	IsNull bool `protobuf:"varint,5,opt,name=is_null,json=isNull,proto3,oneof"`
+}
+
+func (*Condition_OneOf) isCondition_Test() {}
+
+func (*Condition_Range) isCondition_Test() {}
+
+func (*Condition_IsNull) isCondition_Test() {}
+
+// Values in the column's text form: as CSV writes them.
+type ValueSet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At least one; one alone is equality.
+	Values        []string `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ValueSet) Reset() {
+	*x = ValueSet{}
+	mi := &file_kohort_v1_sampling_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValueSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValueSet) ProtoMessage() {}
+
+func (x *ValueSet) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_sampling_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValueSet.ProtoReflect.Descriptor instead.
+func (*ValueSet) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ValueSet) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// A range of numbers, dates or times, in the column's text form.
+type ValueRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Inclusive; unset: no bound.
+	Minimum *string `protobuf:"bytes,1,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	// Inclusive; unset: no bound.
+	Maximum       *string `protobuf:"bytes,2,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ValueRange) Reset() {
+	*x = ValueRange{}
+	mi := &file_kohort_v1_sampling_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValueRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValueRange) ProtoMessage() {}
+
+func (x *ValueRange) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_sampling_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValueRange.ProtoReflect.Descriptor instead.
+func (*ValueRange) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ValueRange) GetMinimum() string {
+	if x != nil && x.Minimum != nil {
+		return *x.Minimum
+	}
+	return ""
+}
+
+func (x *ValueRange) GetMaximum() string {
+	if x != nil && x.Maximum != nil {
+		return *x.Maximum
+	}
+	return ""
+}
+
+// Asked-for shares of the values of one column.
+type Rebalancing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The table; may be empty where there is one.
+	Table string `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// The column.
+	Column string `protobuf:"bytes,2,opt,name=column,proto3" json:"column,omitempty"`
+	// Weights by value in text form, at least one above 0; divided by their sum.
+	// Values that are not named are not drawn.
+	Shares        map[string]float64 `protobuf:"bytes,3,rep,name=shares,proto3" json:"shares,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rebalancing) Reset() {
+	*x = Rebalancing{}
+	mi := &file_kohort_v1_sampling_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rebalancing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rebalancing) ProtoMessage() {}
+
+func (x *Rebalancing) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_sampling_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rebalancing.ProtoReflect.Descriptor instead.
+func (*Rebalancing) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Rebalancing) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Rebalancing) GetColumn() string {
+	if x != nil {
+		return x.Column
+	}
+	return ""
+}
+
+func (x *Rebalancing) GetShares() map[string]float64 {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+// Rows of one table with cells left open.
+type PartialRows struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The dictionaries of the string columns.
+	Dictionaries []*Dictionary `protobuf:"bytes,1,rep,name=dictionaries,proto3" json:"dictionaries,omitempty"`
+	// The rows, at most 3 MiB; null cells are open.
+	Batch *RecordBatch `protobuf:"bytes,2,opt,name=batch,proto3" json:"batch,omitempty"`
+	// The names of the batch's columns, in order; any subset of the emitted ones.
+	Columns       []string `protobuf:"bytes,3,rep,name=columns,proto3" json:"columns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartialRows) Reset() {
+	*x = PartialRows{}
+	mi := &file_kohort_v1_sampling_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartialRows) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartialRows) ProtoMessage() {}
+
+func (x *PartialRows) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_sampling_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartialRows.ProtoReflect.Descriptor instead.
+func (*PartialRows) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PartialRows) GetDictionaries() []*Dictionary {
+	if x != nil {
+		return x.Dictionaries
+	}
+	return nil
+}
+
+func (x *PartialRows) GetBatch() *RecordBatch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *PartialRows) GetColumns() []string {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
 // One message of a sample.
 type SampleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -203,7 +627,7 @@ type SampleResponse struct {
 
 func (x *SampleResponse) Reset() {
 	*x = SampleResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[1]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -215,7 +639,7 @@ func (x *SampleResponse) String() string {
 func (*SampleResponse) ProtoMessage() {}
 
 func (x *SampleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[1]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -228,7 +652,7 @@ func (x *SampleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SampleResponse.ProtoReflect.Descriptor instead.
 func (*SampleResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{1}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SampleResponse) GetPart() isSampleResponse_Part {
@@ -350,7 +774,7 @@ type SampleHeader struct {
 
 func (x *SampleHeader) Reset() {
 	*x = SampleHeader{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[2]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -362,7 +786,7 @@ func (x *SampleHeader) String() string {
 func (*SampleHeader) ProtoMessage() {}
 
 func (x *SampleHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[2]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -375,7 +799,7 @@ func (x *SampleHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SampleHeader.ProtoReflect.Descriptor instead.
 func (*SampleHeader) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{2}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SampleHeader) GetModel() string {
@@ -456,7 +880,7 @@ type SampleChunk struct {
 
 func (x *SampleChunk) Reset() {
 	*x = SampleChunk{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[3]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +892,7 @@ func (x *SampleChunk) String() string {
 func (*SampleChunk) ProtoMessage() {}
 
 func (x *SampleChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[3]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +905,7 @@ func (x *SampleChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SampleChunk.ProtoReflect.Descriptor instead.
 func (*SampleChunk) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{3}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SampleChunk) GetTable() string {
@@ -514,14 +938,19 @@ type SampleTrailer struct {
 	UnitCount int64 `protobuf:"varint,2,opt,name=unit_count,json=unitCount,proto3" json:"unit_count,omitempty"`
 	// COLUMNS: the content digest (see RecordBatch) of all rows sent. ARROW and
 	// CSV: SHA-256 over the SHA-256 of each table's bytes, in order.
-	Digest        []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Digest []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Units drawn, those that met conditions and constraints and those that did
+	// not; equal to `unit_count` where nothing had to be rejected.
+	DrawnUnits int64 `protobuf:"varint,4,opt,name=drawn_units,json=drawnUnits,proto3" json:"drawn_units,omitempty"`
+	// `unit_count` ÷ `drawn_units`; 1 where nothing was drawn.
+	AcceptanceRate float64 `protobuf:"fixed64,5,opt,name=acceptance_rate,json=acceptanceRate,proto3" json:"acceptance_rate,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SampleTrailer) Reset() {
 	*x = SampleTrailer{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[4]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -533,7 +962,7 @@ func (x *SampleTrailer) String() string {
 func (*SampleTrailer) ProtoMessage() {}
 
 func (x *SampleTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[4]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -546,7 +975,7 @@ func (x *SampleTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SampleTrailer.ProtoReflect.Descriptor instead.
 func (*SampleTrailer) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{4}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SampleTrailer) GetRowCounts() map[string]int64 {
@@ -570,6 +999,20 @@ func (x *SampleTrailer) GetDigest() []byte {
 	return nil
 }
 
+func (x *SampleTrailer) GetDrawnUnits() int64 {
+	if x != nil {
+		return x.DrawnUnits
+	}
+	return 0
+}
+
+func (x *SampleTrailer) GetAcceptanceRate() float64 {
+	if x != nil {
+		return x.AcceptanceRate
+	}
+	return 0
+}
+
 // What is promised about privacy.
 type PrivacyStatement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -589,7 +1032,7 @@ type PrivacyStatement struct {
 
 func (x *PrivacyStatement) Reset() {
 	*x = PrivacyStatement{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[5]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +1044,7 @@ func (x *PrivacyStatement) String() string {
 func (*PrivacyStatement) ProtoMessage() {}
 
 func (x *PrivacyStatement) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[5]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +1057,7 @@ func (x *PrivacyStatement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrivacyStatement.ProtoReflect.Descriptor instead.
 func (*PrivacyStatement) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{5}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PrivacyStatement) GetDifferentiallyPrivate() bool {
@@ -695,7 +1138,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[6]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -707,7 +1150,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[6]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -720,7 +1163,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{6}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Model) GetName() string {
@@ -853,7 +1296,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[7]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1308,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[7]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1321,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{7}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetModelRequest) GetName() string {
@@ -899,7 +1342,7 @@ type GetModelResponse struct {
 
 func (x *GetModelResponse) Reset() {
 	*x = GetModelResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[8]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +1354,7 @@ func (x *GetModelResponse) String() string {
 func (*GetModelResponse) ProtoMessage() {}
 
 func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[8]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +1367,7 @@ func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelResponse.ProtoReflect.Descriptor instead.
 func (*GetModelResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{8}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetModelResponse) GetModel() *Model {
@@ -947,7 +1390,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[9]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1402,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[9]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1415,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{9}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -1002,7 +1445,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[10]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1014,7 +1457,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[10]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,7 +1470,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{10}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -1055,7 +1498,7 @@ type DeleteModelRequest struct {
 
 func (x *DeleteModelRequest) Reset() {
 	*x = DeleteModelRequest{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[11]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1510,7 @@ func (x *DeleteModelRequest) String() string {
 func (*DeleteModelRequest) ProtoMessage() {}
 
 func (x *DeleteModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[11]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1523,7 @@ func (x *DeleteModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteModelRequest.ProtoReflect.Descriptor instead.
 func (*DeleteModelRequest) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{11}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteModelRequest) GetName() string {
@@ -1099,7 +1542,7 @@ type DeleteModelResponse struct {
 
 func (x *DeleteModelResponse) Reset() {
 	*x = DeleteModelResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[12]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1554,7 @@ func (x *DeleteModelResponse) String() string {
 func (*DeleteModelResponse) ProtoMessage() {}
 
 func (x *DeleteModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[12]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1567,7 @@ func (x *DeleteModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteModelResponse.ProtoReflect.Descriptor instead.
 func (*DeleteModelResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{12}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{17}
 }
 
 // Asks for a bundle.
@@ -1138,7 +1581,7 @@ type DownloadModelRequest struct {
 
 func (x *DownloadModelRequest) Reset() {
 	*x = DownloadModelRequest{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[13]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +1593,7 @@ func (x *DownloadModelRequest) String() string {
 func (*DownloadModelRequest) ProtoMessage() {}
 
 func (x *DownloadModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[13]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +1606,7 @@ func (x *DownloadModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadModelRequest.ProtoReflect.Descriptor instead.
 func (*DownloadModelRequest) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{13}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DownloadModelRequest) GetName() string {
@@ -1189,7 +1632,7 @@ type DownloadModelResponse struct {
 
 func (x *DownloadModelResponse) Reset() {
 	*x = DownloadModelResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[14]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1644,7 @@ func (x *DownloadModelResponse) String() string {
 func (*DownloadModelResponse) ProtoMessage() {}
 
 func (x *DownloadModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[14]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1657,7 @@ func (x *DownloadModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadModelResponse.ProtoReflect.Descriptor instead.
 func (*DownloadModelResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{14}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DownloadModelResponse) GetPart() isDownloadModelResponse_Part {
@@ -1273,7 +1716,7 @@ type BundleInfo struct {
 
 func (x *BundleInfo) Reset() {
 	*x = BundleInfo{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[15]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1728,7 @@ func (x *BundleInfo) String() string {
 func (*BundleInfo) ProtoMessage() {}
 
 func (x *BundleInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[15]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1741,7 @@ func (x *BundleInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BundleInfo.ProtoReflect.Descriptor instead.
 func (*BundleInfo) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{15}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BundleInfo) GetSizeBytes() int64 {
@@ -1331,7 +1774,7 @@ type ImportModelRequest struct {
 
 func (x *ImportModelRequest) Reset() {
 	*x = ImportModelRequest{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[16]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1786,7 @@ func (x *ImportModelRequest) String() string {
 func (*ImportModelRequest) ProtoMessage() {}
 
 func (x *ImportModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[16]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1799,7 @@ func (x *ImportModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportModelRequest.ProtoReflect.Descriptor instead.
 func (*ImportModelRequest) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{16}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ImportModelRequest) GetPart() isImportModelRequest_Part {
@@ -1419,7 +1862,7 @@ type ImportHeader struct {
 
 func (x *ImportHeader) Reset() {
 	*x = ImportHeader{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[17]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1874,7 @@ func (x *ImportHeader) String() string {
 func (*ImportHeader) ProtoMessage() {}
 
 func (x *ImportHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[17]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1887,7 @@ func (x *ImportHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportHeader.ProtoReflect.Descriptor instead.
 func (*ImportHeader) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{17}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ImportHeader) GetRequestId() string {
@@ -1486,7 +1929,7 @@ type ImportModelResponse struct {
 
 func (x *ImportModelResponse) Reset() {
 	*x = ImportModelResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[18]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1941,7 @@ func (x *ImportModelResponse) String() string {
 func (*ImportModelResponse) ProtoMessage() {}
 
 func (x *ImportModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[18]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1954,7 @@ func (x *ImportModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportModelResponse.ProtoReflect.Descriptor instead.
 func (*ImportModelResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{18}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ImportModelResponse) GetModel() *Model {
@@ -1525,7 +1968,7 @@ var File_kohort_v1_sampling_proto protoreflect.FileDescriptor
 
 const file_kohort_v1_sampling_proto_rawDesc = "" +
 	"\n" +
-	"\x18kohort/v1/sampling.proto\x12\tkohort.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kohort/v1/schema.proto\x1a\x15kohort/v1/table.proto\"\x8d\x02\n" +
+	"\x18kohort/v1/sampling.proto\x12\tkohort.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kohort/v1/schema.proto\x1a\x15kohort/v1/table.proto\"\x84\x05\n" +
 	"\rSampleRequest\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1d\n" +
 	"\n" +
@@ -1535,8 +1978,49 @@ const file_kohort_v1_sampling_proto_rawDesc = "" +
 	"\x04seed\x18\x04 \x01(\x03H\x00R\x04seed\x88\x01\x01\x12/\n" +
 	"\x06format\x18\x05 \x01(\x0e2\x17.kohort.v1.SampleFormatR\x06format\x12$\n" +
 	"\x0emax_batch_rows\x18\x06 \x01(\x05R\fmaxBatchRows\x12/\n" +
-	"\x13runtime_fingerprint\x18\a \x01(\tR\x12runtimeFingerprintB\a\n" +
-	"\x05_seed\"\x9a\x02\n" +
+	"\x13runtime_fingerprint\x18\a \x01(\tR\x12runtimeFingerprint\x124\n" +
+	"\n" +
+	"conditions\x18\b \x03(\v2\x14.kohort.v1.ConditionR\n" +
+	"conditions\x128\n" +
+	"\vrebalancing\x18\t \x01(\v2\x16.kohort.v1.RebalancingR\vrebalancing\x129\n" +
+	"\fpartial_rows\x18\n" +
+	" \x01(\v2\x16.kohort.v1.PartialRowsR\vpartialRows\x12%\n" +
+	"\vtemperature\x18\v \x01(\x01H\x01R\vtemperature\x88\x01\x01\x12\x18\n" +
+	"\x05top_p\x18\f \x01(\x01H\x02R\x04topP\x88\x01\x01\x124\n" +
+	"\x13augmentation_factor\x18\r \x01(\x01H\x03R\x12augmentationFactor\x88\x01\x01\x12!\n" +
+	"\fmax_attempts\x18\x0e \x01(\x05R\vmaxAttemptsB\a\n" +
+	"\x05_seedB\x0e\n" +
+	"\f_temperatureB\b\n" +
+	"\x06_top_pB\x16\n" +
+	"\x14_augmentation_factor\"\xb9\x01\n" +
+	"\tCondition\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x16\n" +
+	"\x06column\x18\x02 \x01(\tR\x06column\x12,\n" +
+	"\x06one_of\x18\x03 \x01(\v2\x13.kohort.v1.ValueSetH\x00R\x05oneOf\x12-\n" +
+	"\x05range\x18\x04 \x01(\v2\x15.kohort.v1.ValueRangeH\x00R\x05range\x12\x19\n" +
+	"\ais_null\x18\x05 \x01(\bH\x00R\x06isNullB\x06\n" +
+	"\x04test\"\"\n" +
+	"\bValueSet\x12\x16\n" +
+	"\x06values\x18\x01 \x03(\tR\x06values\"b\n" +
+	"\n" +
+	"ValueRange\x12\x1d\n" +
+	"\aminimum\x18\x01 \x01(\tH\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
+	"\amaximum\x18\x02 \x01(\tH\x01R\amaximum\x88\x01\x01B\n" +
+	"\n" +
+	"\b_minimumB\n" +
+	"\n" +
+	"\b_maximum\"\xb2\x01\n" +
+	"\vRebalancing\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x16\n" +
+	"\x06column\x18\x02 \x01(\tR\x06column\x12:\n" +
+	"\x06shares\x18\x03 \x03(\v2\".kohort.v1.Rebalancing.SharesEntryR\x06shares\x1a9\n" +
+	"\vSharesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\x90\x01\n" +
+	"\vPartialRows\x129\n" +
+	"\fdictionaries\x18\x01 \x03(\v2\x15.kohort.v1.DictionaryR\fdictionaries\x12,\n" +
+	"\x05batch\x18\x02 \x01(\v2\x16.kohort.v1.RecordBatchR\x05batch\x12\x18\n" +
+	"\acolumns\x18\x03 \x03(\tR\acolumns\"\x9a\x02\n" +
 	"\x0eSampleResponse\x121\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.kohort.v1.SampleHeaderH\x00R\x06header\x127\n" +
 	"\n" +
@@ -1561,13 +2045,16 @@ const file_kohort_v1_sampling_proto_rawDesc = "" +
 	"\vSampleChunk\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1b\n" +
-	"\tnext_unit\x18\x03 \x01(\x03R\bnextUnit\"\xcc\x01\n" +
+	"\tnext_unit\x18\x03 \x01(\x03R\bnextUnit\"\x96\x02\n" +
 	"\rSampleTrailer\x12F\n" +
 	"\n" +
 	"row_counts\x18\x01 \x03(\v2'.kohort.v1.SampleTrailer.RowCountsEntryR\trowCounts\x12\x1d\n" +
 	"\n" +
 	"unit_count\x18\x02 \x01(\x03R\tunitCount\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\fR\x06digest\x1a<\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x1f\n" +
+	"\vdrawn_units\x18\x04 \x01(\x03R\n" +
+	"drawnUnits\x12'\n" +
+	"\x0facceptance_rate\x18\x05 \x01(\x01R\x0eacceptanceRate\x1a<\n" +
 	"\x0eRowCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xec\x01\n" +
@@ -1674,77 +2161,91 @@ func file_kohort_v1_sampling_proto_rawDescGZIP() []byte {
 }
 
 var file_kohort_v1_sampling_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kohort_v1_sampling_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_kohort_v1_sampling_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_kohort_v1_sampling_proto_goTypes = []any{
 	(SampleFormat)(0),             // 0: kohort.v1.SampleFormat
 	(*SampleRequest)(nil),         // 1: kohort.v1.SampleRequest
-	(*SampleResponse)(nil),        // 2: kohort.v1.SampleResponse
-	(*SampleHeader)(nil),          // 3: kohort.v1.SampleHeader
-	(*SampleChunk)(nil),           // 4: kohort.v1.SampleChunk
-	(*SampleTrailer)(nil),         // 5: kohort.v1.SampleTrailer
-	(*PrivacyStatement)(nil),      // 6: kohort.v1.PrivacyStatement
-	(*Model)(nil),                 // 7: kohort.v1.Model
-	(*GetModelRequest)(nil),       // 8: kohort.v1.GetModelRequest
-	(*GetModelResponse)(nil),      // 9: kohort.v1.GetModelResponse
-	(*ListModelsRequest)(nil),     // 10: kohort.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 11: kohort.v1.ListModelsResponse
-	(*DeleteModelRequest)(nil),    // 12: kohort.v1.DeleteModelRequest
-	(*DeleteModelResponse)(nil),   // 13: kohort.v1.DeleteModelResponse
-	(*DownloadModelRequest)(nil),  // 14: kohort.v1.DownloadModelRequest
-	(*DownloadModelResponse)(nil), // 15: kohort.v1.DownloadModelResponse
-	(*BundleInfo)(nil),            // 16: kohort.v1.BundleInfo
-	(*ImportModelRequest)(nil),    // 17: kohort.v1.ImportModelRequest
-	(*ImportHeader)(nil),          // 18: kohort.v1.ImportHeader
-	(*ImportModelResponse)(nil),   // 19: kohort.v1.ImportModelResponse
-	nil,                           // 20: kohort.v1.SampleTrailer.RowCountsEntry
-	nil,                           // 21: kohort.v1.Model.LabelsEntry
-	nil,                           // 22: kohort.v1.ImportHeader.LabelsEntry
-	(*Dictionary)(nil),            // 23: kohort.v1.Dictionary
-	(*RecordBatch)(nil),           // 24: kohort.v1.RecordBatch
-	(*Schema)(nil),                // 25: kohort.v1.Schema
-	(*structpb.Struct)(nil),       // 26: google.protobuf.Struct
-	(*Finding)(nil),               // 27: kohort.v1.Finding
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*Condition)(nil),             // 2: kohort.v1.Condition
+	(*ValueSet)(nil),              // 3: kohort.v1.ValueSet
+	(*ValueRange)(nil),            // 4: kohort.v1.ValueRange
+	(*Rebalancing)(nil),           // 5: kohort.v1.Rebalancing
+	(*PartialRows)(nil),           // 6: kohort.v1.PartialRows
+	(*SampleResponse)(nil),        // 7: kohort.v1.SampleResponse
+	(*SampleHeader)(nil),          // 8: kohort.v1.SampleHeader
+	(*SampleChunk)(nil),           // 9: kohort.v1.SampleChunk
+	(*SampleTrailer)(nil),         // 10: kohort.v1.SampleTrailer
+	(*PrivacyStatement)(nil),      // 11: kohort.v1.PrivacyStatement
+	(*Model)(nil),                 // 12: kohort.v1.Model
+	(*GetModelRequest)(nil),       // 13: kohort.v1.GetModelRequest
+	(*GetModelResponse)(nil),      // 14: kohort.v1.GetModelResponse
+	(*ListModelsRequest)(nil),     // 15: kohort.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),    // 16: kohort.v1.ListModelsResponse
+	(*DeleteModelRequest)(nil),    // 17: kohort.v1.DeleteModelRequest
+	(*DeleteModelResponse)(nil),   // 18: kohort.v1.DeleteModelResponse
+	(*DownloadModelRequest)(nil),  // 19: kohort.v1.DownloadModelRequest
+	(*DownloadModelResponse)(nil), // 20: kohort.v1.DownloadModelResponse
+	(*BundleInfo)(nil),            // 21: kohort.v1.BundleInfo
+	(*ImportModelRequest)(nil),    // 22: kohort.v1.ImportModelRequest
+	(*ImportHeader)(nil),          // 23: kohort.v1.ImportHeader
+	(*ImportModelResponse)(nil),   // 24: kohort.v1.ImportModelResponse
+	nil,                           // 25: kohort.v1.Rebalancing.SharesEntry
+	nil,                           // 26: kohort.v1.SampleTrailer.RowCountsEntry
+	nil,                           // 27: kohort.v1.Model.LabelsEntry
+	nil,                           // 28: kohort.v1.ImportHeader.LabelsEntry
+	(*Dictionary)(nil),            // 29: kohort.v1.Dictionary
+	(*RecordBatch)(nil),           // 30: kohort.v1.RecordBatch
+	(*Schema)(nil),                // 31: kohort.v1.Schema
+	(*structpb.Struct)(nil),       // 32: google.protobuf.Struct
+	(*Finding)(nil),               // 33: kohort.v1.Finding
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
 }
 var file_kohort_v1_sampling_proto_depIdxs = []int32{
 	0,  // 0: kohort.v1.SampleRequest.format:type_name -> kohort.v1.SampleFormat
-	3,  // 1: kohort.v1.SampleResponse.header:type_name -> kohort.v1.SampleHeader
-	23, // 2: kohort.v1.SampleResponse.dictionary:type_name -> kohort.v1.Dictionary
-	24, // 3: kohort.v1.SampleResponse.batch:type_name -> kohort.v1.RecordBatch
-	4,  // 4: kohort.v1.SampleResponse.chunk:type_name -> kohort.v1.SampleChunk
-	5,  // 5: kohort.v1.SampleResponse.trailer:type_name -> kohort.v1.SampleTrailer
-	25, // 6: kohort.v1.SampleHeader.schema:type_name -> kohort.v1.Schema
-	6,  // 7: kohort.v1.SampleHeader.privacy:type_name -> kohort.v1.PrivacyStatement
-	20, // 8: kohort.v1.SampleTrailer.row_counts:type_name -> kohort.v1.SampleTrailer.RowCountsEntry
-	21, // 9: kohort.v1.Model.labels:type_name -> kohort.v1.Model.LabelsEntry
-	25, // 10: kohort.v1.Model.schema:type_name -> kohort.v1.Schema
-	26, // 11: kohort.v1.Model.parameters:type_name -> google.protobuf.Struct
-	6,  // 12: kohort.v1.Model.privacy:type_name -> kohort.v1.PrivacyStatement
-	27, // 13: kohort.v1.Model.findings:type_name -> kohort.v1.Finding
-	28, // 14: kohort.v1.Model.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 15: kohort.v1.GetModelResponse.model:type_name -> kohort.v1.Model
-	7,  // 16: kohort.v1.ListModelsResponse.models:type_name -> kohort.v1.Model
-	16, // 17: kohort.v1.DownloadModelResponse.header:type_name -> kohort.v1.BundleInfo
-	18, // 18: kohort.v1.ImportModelRequest.header:type_name -> kohort.v1.ImportHeader
-	22, // 19: kohort.v1.ImportHeader.labels:type_name -> kohort.v1.ImportHeader.LabelsEntry
-	7,  // 20: kohort.v1.ImportModelResponse.model:type_name -> kohort.v1.Model
-	1,  // 21: kohort.v1.SamplingService.Sample:input_type -> kohort.v1.SampleRequest
-	8,  // 22: kohort.v1.SamplingService.GetModel:input_type -> kohort.v1.GetModelRequest
-	10, // 23: kohort.v1.SamplingService.ListModels:input_type -> kohort.v1.ListModelsRequest
-	12, // 24: kohort.v1.SamplingService.DeleteModel:input_type -> kohort.v1.DeleteModelRequest
-	14, // 25: kohort.v1.SamplingService.DownloadModel:input_type -> kohort.v1.DownloadModelRequest
-	17, // 26: kohort.v1.SamplingService.ImportModel:input_type -> kohort.v1.ImportModelRequest
-	2,  // 27: kohort.v1.SamplingService.Sample:output_type -> kohort.v1.SampleResponse
-	9,  // 28: kohort.v1.SamplingService.GetModel:output_type -> kohort.v1.GetModelResponse
-	11, // 29: kohort.v1.SamplingService.ListModels:output_type -> kohort.v1.ListModelsResponse
-	13, // 30: kohort.v1.SamplingService.DeleteModel:output_type -> kohort.v1.DeleteModelResponse
-	15, // 31: kohort.v1.SamplingService.DownloadModel:output_type -> kohort.v1.DownloadModelResponse
-	19, // 32: kohort.v1.SamplingService.ImportModel:output_type -> kohort.v1.ImportModelResponse
-	27, // [27:33] is the sub-list for method output_type
-	21, // [21:27] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	2,  // 1: kohort.v1.SampleRequest.conditions:type_name -> kohort.v1.Condition
+	5,  // 2: kohort.v1.SampleRequest.rebalancing:type_name -> kohort.v1.Rebalancing
+	6,  // 3: kohort.v1.SampleRequest.partial_rows:type_name -> kohort.v1.PartialRows
+	3,  // 4: kohort.v1.Condition.one_of:type_name -> kohort.v1.ValueSet
+	4,  // 5: kohort.v1.Condition.range:type_name -> kohort.v1.ValueRange
+	25, // 6: kohort.v1.Rebalancing.shares:type_name -> kohort.v1.Rebalancing.SharesEntry
+	29, // 7: kohort.v1.PartialRows.dictionaries:type_name -> kohort.v1.Dictionary
+	30, // 8: kohort.v1.PartialRows.batch:type_name -> kohort.v1.RecordBatch
+	8,  // 9: kohort.v1.SampleResponse.header:type_name -> kohort.v1.SampleHeader
+	29, // 10: kohort.v1.SampleResponse.dictionary:type_name -> kohort.v1.Dictionary
+	30, // 11: kohort.v1.SampleResponse.batch:type_name -> kohort.v1.RecordBatch
+	9,  // 12: kohort.v1.SampleResponse.chunk:type_name -> kohort.v1.SampleChunk
+	10, // 13: kohort.v1.SampleResponse.trailer:type_name -> kohort.v1.SampleTrailer
+	31, // 14: kohort.v1.SampleHeader.schema:type_name -> kohort.v1.Schema
+	11, // 15: kohort.v1.SampleHeader.privacy:type_name -> kohort.v1.PrivacyStatement
+	26, // 16: kohort.v1.SampleTrailer.row_counts:type_name -> kohort.v1.SampleTrailer.RowCountsEntry
+	27, // 17: kohort.v1.Model.labels:type_name -> kohort.v1.Model.LabelsEntry
+	31, // 18: kohort.v1.Model.schema:type_name -> kohort.v1.Schema
+	32, // 19: kohort.v1.Model.parameters:type_name -> google.protobuf.Struct
+	11, // 20: kohort.v1.Model.privacy:type_name -> kohort.v1.PrivacyStatement
+	33, // 21: kohort.v1.Model.findings:type_name -> kohort.v1.Finding
+	34, // 22: kohort.v1.Model.create_time:type_name -> google.protobuf.Timestamp
+	12, // 23: kohort.v1.GetModelResponse.model:type_name -> kohort.v1.Model
+	12, // 24: kohort.v1.ListModelsResponse.models:type_name -> kohort.v1.Model
+	21, // 25: kohort.v1.DownloadModelResponse.header:type_name -> kohort.v1.BundleInfo
+	23, // 26: kohort.v1.ImportModelRequest.header:type_name -> kohort.v1.ImportHeader
+	28, // 27: kohort.v1.ImportHeader.labels:type_name -> kohort.v1.ImportHeader.LabelsEntry
+	12, // 28: kohort.v1.ImportModelResponse.model:type_name -> kohort.v1.Model
+	1,  // 29: kohort.v1.SamplingService.Sample:input_type -> kohort.v1.SampleRequest
+	13, // 30: kohort.v1.SamplingService.GetModel:input_type -> kohort.v1.GetModelRequest
+	15, // 31: kohort.v1.SamplingService.ListModels:input_type -> kohort.v1.ListModelsRequest
+	17, // 32: kohort.v1.SamplingService.DeleteModel:input_type -> kohort.v1.DeleteModelRequest
+	19, // 33: kohort.v1.SamplingService.DownloadModel:input_type -> kohort.v1.DownloadModelRequest
+	22, // 34: kohort.v1.SamplingService.ImportModel:input_type -> kohort.v1.ImportModelRequest
+	7,  // 35: kohort.v1.SamplingService.Sample:output_type -> kohort.v1.SampleResponse
+	14, // 36: kohort.v1.SamplingService.GetModel:output_type -> kohort.v1.GetModelResponse
+	16, // 37: kohort.v1.SamplingService.ListModels:output_type -> kohort.v1.ListModelsResponse
+	18, // 38: kohort.v1.SamplingService.DeleteModel:output_type -> kohort.v1.DeleteModelResponse
+	20, // 39: kohort.v1.SamplingService.DownloadModel:output_type -> kohort.v1.DownloadModelResponse
+	24, // 40: kohort.v1.SamplingService.ImportModel:output_type -> kohort.v1.ImportModelResponse
+	35, // [35:41] is the sub-list for method output_type
+	29, // [29:35] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_kohort_v1_sampling_proto_init() }
@@ -1756,18 +2257,24 @@ func file_kohort_v1_sampling_proto_init() {
 	file_kohort_v1_table_proto_init()
 	file_kohort_v1_sampling_proto_msgTypes[0].OneofWrappers = []any{}
 	file_kohort_v1_sampling_proto_msgTypes[1].OneofWrappers = []any{
+		(*Condition_OneOf)(nil),
+		(*Condition_Range)(nil),
+		(*Condition_IsNull)(nil),
+	}
+	file_kohort_v1_sampling_proto_msgTypes[3].OneofWrappers = []any{}
+	file_kohort_v1_sampling_proto_msgTypes[6].OneofWrappers = []any{
 		(*SampleResponse_Header)(nil),
 		(*SampleResponse_Dictionary)(nil),
 		(*SampleResponse_Batch)(nil),
 		(*SampleResponse_Chunk)(nil),
 		(*SampleResponse_Trailer)(nil),
 	}
-	file_kohort_v1_sampling_proto_msgTypes[5].OneofWrappers = []any{}
-	file_kohort_v1_sampling_proto_msgTypes[14].OneofWrappers = []any{
+	file_kohort_v1_sampling_proto_msgTypes[10].OneofWrappers = []any{}
+	file_kohort_v1_sampling_proto_msgTypes[19].OneofWrappers = []any{
 		(*DownloadModelResponse_Header)(nil),
 		(*DownloadModelResponse_Data)(nil),
 	}
-	file_kohort_v1_sampling_proto_msgTypes[16].OneofWrappers = []any{
+	file_kohort_v1_sampling_proto_msgTypes[21].OneofWrappers = []any{
 		(*ImportModelRequest_Header)(nil),
 		(*ImportModelRequest_Data)(nil),
 	}
@@ -1777,7 +2284,7 @@ func file_kohort_v1_sampling_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kohort_v1_sampling_proto_rawDesc), len(file_kohort_v1_sampling_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -48,8 +48,11 @@ type SamplingServiceClient interface {
 	// each. To resume a broken stream, ask again from the last `next_unit` and
 	// pass the header's `runtime_fingerprint`.
 	//
-	// INVALID_ARGUMENT, NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
-	// FAILED_PRECONDITION: RUNTIME_CHANGED. RESOURCE_EXHAUSTED with RetryInfo:
+	// INVALID_ARGUMENT (CONDITION_UNSUPPORTED: what the model cannot do is refused
+	// before anything is sent), NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
+	// FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+	// CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
+	// how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
 	// TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
 	// deadline clearly cannot be met.
 	Sample(ctx context.Context, in *SampleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SampleResponse], error)
@@ -179,8 +182,11 @@ type SamplingServiceServer interface {
 	// each. To resume a broken stream, ask again from the last `next_unit` and
 	// pass the header's `runtime_fingerprint`.
 	//
-	// INVALID_ARGUMENT, NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
-	// FAILED_PRECONDITION: RUNTIME_CHANGED. RESOURCE_EXHAUSTED with RetryInfo:
+	// INVALID_ARGUMENT (CONDITION_UNSUPPORTED: what the model cannot do is refused
+	// before anything is sent), NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
+	// FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+	// CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
+	// how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
 	// TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
 	// deadline clearly cannot be met.
 	Sample(*SampleRequest, grpc.ServerStreamingServer[SampleResponse]) error

@@ -354,7 +354,10 @@ type Column struct {
 	Description string `protobuf:"bytes,14,opt,name=description,proto3" json:"description,omitempty"`
 	// The type the data had in the client's own library, such as "Int64" or
 	// "float32". Opaque to the server; the Python SDK restores it.
-	SourceDtype   string `protobuf:"bytes,15,opt,name=source_dtype,json=sourceDtype,proto3" json:"source_dtype,omitempty"`
+	SourceDtype string `protobuf:"bytes,15,opt,name=source_dtype,json=sourceDtype,proto3" json:"source_dtype,omitempty"`
+	// With HANDLING_REGENERATE: what fresh fakes look like, such as "email";
+	// empty: keys. See docs/identifiers.md.
+	Fake          string `protobuf:"bytes,16,opt,name=fake,proto3" json:"fake,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -494,6 +497,13 @@ func (x *Column) GetSourceDtype() string {
 	return ""
 }
 
+func (x *Column) GetFake() string {
+	if x != nil {
+		return x.Fake
+	}
+	return ""
+}
+
 // A reference from columns of this table to the key of another.
 type ForeignKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -575,7 +585,10 @@ type TableSchema struct {
 	// The column that orders the rows of a subject.
 	TimeColumn string `protobuf:"bytes,6,opt,name=time_column,json=timeColumn,proto3" json:"time_column,omitempty"`
 	// What this table is among the others.
-	Role          TableRole `protobuf:"varint,7,opt,name=role,proto3,enum=kohort.v1.TableRole" json:"role,omitempty"`
+	Role TableRole `protobuf:"varint,7,opt,name=role,proto3,enum=kohort.v1.TableRole" json:"role,omitempty"`
+	// Rules that every synthetic row keeps. Training rows that break one are left
+	// out, and a finding says so.
+	Constraints   []*Constraint `protobuf:"bytes,8,rep,name=constraints,proto3" json:"constraints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -659,6 +672,489 @@ func (x *TableSchema) GetRole() TableRole {
 	return TableRole_TABLE_ROLE_UNSPECIFIED
 }
 
+func (x *TableSchema) GetConstraints() []*Constraint {
+	if x != nil {
+		return x.Constraints
+	}
+	return nil
+}
+
+// A rule that every synthetic row keeps. Null cells break none.
+type Constraint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rule.
+	//
+	// Types that are valid to be assigned to Rule:
+	//
+	//	*Constraint_Range
+	//	*Constraint_Order
+	//	*Constraint_Combination
+	//	*Constraint_Unique
+	//	*Constraint_OneHot
+	//	*Constraint_Allowed
+	Rule          isConstraint_Rule `protobuf_oneof:"rule"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Constraint) Reset() {
+	*x = Constraint{}
+	mi := &file_kohort_v1_schema_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Constraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Constraint) ProtoMessage() {}
+
+func (x *Constraint) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_schema_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Constraint.ProtoReflect.Descriptor instead.
+func (*Constraint) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Constraint) GetRule() isConstraint_Rule {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *Constraint) GetRange() *RangeConstraint {
+	if x != nil {
+		if x, ok := x.Rule.(*Constraint_Range); ok {
+			return x.Range
+		}
+	}
+	return nil
+}
+
+func (x *Constraint) GetOrder() *OrderConstraint {
+	if x != nil {
+		if x, ok := x.Rule.(*Constraint_Order); ok {
+			return x.Order
+		}
+	}
+	return nil
+}
+
+func (x *Constraint) GetCombination() *CombinationConstraint {
+	if x != nil {
+		if x, ok := x.Rule.(*Constraint_Combination); ok {
+			return x.Combination
+		}
+	}
+	return nil
+}
+
+func (x *Constraint) GetUnique() *UniqueConstraint {
+	if x != nil {
+		if x, ok := x.Rule.(*Constraint_Unique); ok {
+			return x.Unique
+		}
+	}
+	return nil
+}
+
+func (x *Constraint) GetOneHot() *OneHotConstraint {
+	if x != nil {
+		if x, ok := x.Rule.(*Constraint_OneHot); ok {
+			return x.OneHot
+		}
+	}
+	return nil
+}
+
+func (x *Constraint) GetAllowed() *AllowedConstraint {
+	if x != nil {
+		if x, ok := x.Rule.(*Constraint_Allowed); ok {
+			return x.Allowed
+		}
+	}
+	return nil
+}
+
+type isConstraint_Rule interface {
+	isConstraint_Rule()
+}
+
+type Constraint_Range struct {
+	// A column lies in a range.
+	Range *RangeConstraint `protobuf:"bytes,1,opt,name=range,proto3,oneof"`
+}
+
+type Constraint_Order struct {
+	// One column is never above another.
+	Order *OrderConstraint `protobuf:"bytes,2,opt,name=order,proto3,oneof"`
+}
+
+type Constraint_Combination struct {
+	// Columns occur together only as they do in the data.
+	Combination *CombinationConstraint `protobuf:"bytes,3,opt,name=combination,proto3,oneof"`
+}
+
+type Constraint_Unique struct {
+	// No two rows are equal in these columns.
+	Unique *UniqueConstraint `protobuf:"bytes,4,opt,name=unique,proto3,oneof"`
+}
+
+type Constraint_OneHot struct {
+	// Exactly one of these columns is true (or 1).
+	OneHot *OneHotConstraint `protobuf:"bytes,5,opt,name=one_hot,json=oneHot,proto3,oneof"`
+}
+
+type Constraint_Allowed struct {
+	// A column holds only these values.
+	Allowed *AllowedConstraint `protobuf:"bytes,6,opt,name=allowed,proto3,oneof"`
+}
+
+func (*Constraint_Range) isConstraint_Rule() {}
+
+func (*Constraint_Order) isConstraint_Rule() {}
+
+func (*Constraint_Combination) isConstraint_Rule() {}
+
+func (*Constraint_Unique) isConstraint_Rule() {}
+
+func (*Constraint_OneHot) isConstraint_Rule() {}
+
+func (*Constraint_Allowed) isConstraint_Rule() {}
+
+// A column lies in a range.
+type RangeConstraint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The column: numbers, dates or times.
+	Column string `protobuf:"bytes,1,opt,name=column,proto3" json:"column,omitempty"`
+	// Inclusive, as CSV writes it; unset: no bound.
+	Minimum *string `protobuf:"bytes,2,opt,name=minimum,proto3,oneof" json:"minimum,omitempty"`
+	// Inclusive, as CSV writes it; unset: no bound.
+	Maximum       *string `protobuf:"bytes,3,opt,name=maximum,proto3,oneof" json:"maximum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RangeConstraint) Reset() {
+	*x = RangeConstraint{}
+	mi := &file_kohort_v1_schema_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RangeConstraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RangeConstraint) ProtoMessage() {}
+
+func (x *RangeConstraint) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_schema_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RangeConstraint.ProtoReflect.Descriptor instead.
+func (*RangeConstraint) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RangeConstraint) GetColumn() string {
+	if x != nil {
+		return x.Column
+	}
+	return ""
+}
+
+func (x *RangeConstraint) GetMinimum() string {
+	if x != nil && x.Minimum != nil {
+		return *x.Minimum
+	}
+	return ""
+}
+
+func (x *RangeConstraint) GetMaximum() string {
+	if x != nil && x.Maximum != nil {
+		return *x.Maximum
+	}
+	return ""
+}
+
+// One column is never above another, such as an admission and its discharge.
+type OrderConstraint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lower column.
+	Low string `protobuf:"bytes,1,opt,name=low,proto3" json:"low,omitempty"`
+	// The upper column, of the same storage.
+	High string `protobuf:"bytes,2,opt,name=high,proto3" json:"high,omitempty"`
+	// Whether equality is forbidden, too.
+	Strict        bool `protobuf:"varint,3,opt,name=strict,proto3" json:"strict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderConstraint) Reset() {
+	*x = OrderConstraint{}
+	mi := &file_kohort_v1_schema_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderConstraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderConstraint) ProtoMessage() {}
+
+func (x *OrderConstraint) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_schema_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderConstraint.ProtoReflect.Descriptor instead.
+func (*OrderConstraint) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OrderConstraint) GetLow() string {
+	if x != nil {
+		return x.Low
+	}
+	return ""
+}
+
+func (x *OrderConstraint) GetHigh() string {
+	if x != nil {
+		return x.High
+	}
+	return ""
+}
+
+func (x *OrderConstraint) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
+// Columns occur together only as at least `min_patients_per_value` patients have them.
+type CombinationConstraint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At least two columns of categories.
+	Columns       []string `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CombinationConstraint) Reset() {
+	*x = CombinationConstraint{}
+	mi := &file_kohort_v1_schema_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CombinationConstraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CombinationConstraint) ProtoMessage() {}
+
+func (x *CombinationConstraint) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_schema_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CombinationConstraint.ProtoReflect.Descriptor instead.
+func (*CombinationConstraint) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CombinationConstraint) GetColumns() []string {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+// No two rows of a sample are equal in these columns.
+type UniqueConstraint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One column or more.
+	Columns       []string `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UniqueConstraint) Reset() {
+	*x = UniqueConstraint{}
+	mi := &file_kohort_v1_schema_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UniqueConstraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UniqueConstraint) ProtoMessage() {}
+
+func (x *UniqueConstraint) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_schema_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UniqueConstraint.ProtoReflect.Descriptor instead.
+func (*UniqueConstraint) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UniqueConstraint) GetColumns() []string {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+// Exactly one of these columns is true (or 1).
+type OneHotConstraint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At least two columns of booleans or of 0 and 1.
+	Columns       []string `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OneHotConstraint) Reset() {
+	*x = OneHotConstraint{}
+	mi := &file_kohort_v1_schema_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OneHotConstraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OneHotConstraint) ProtoMessage() {}
+
+func (x *OneHotConstraint) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_schema_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OneHotConstraint.ProtoReflect.Descriptor instead.
+func (*OneHotConstraint) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OneHotConstraint) GetColumns() []string {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+// A column holds only these values.
+type AllowedConstraint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The column.
+	Column string `protobuf:"bytes,1,opt,name=column,proto3" json:"column,omitempty"`
+	// As CSV writes them.
+	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AllowedConstraint) Reset() {
+	*x = AllowedConstraint{}
+	mi := &file_kohort_v1_schema_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AllowedConstraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AllowedConstraint) ProtoMessage() {}
+
+func (x *AllowedConstraint) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_schema_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AllowedConstraint.ProtoReflect.Descriptor instead.
+func (*AllowedConstraint) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *AllowedConstraint) GetColumn() string {
+	if x != nil {
+		return x.Column
+	}
+	return ""
+}
+
+func (x *AllowedConstraint) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 // The tables of a dataset.
 type Schema struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -670,7 +1166,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_kohort_v1_schema_proto_msgTypes[3]
+	mi := &file_kohort_v1_schema_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +1178,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_schema_proto_msgTypes[3]
+	mi := &file_kohort_v1_schema_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +1191,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{3}
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Schema) GetTables() []*TableSchema {
@@ -723,14 +1219,16 @@ type ColumnOverride struct {
 	// Replaces the code system.
 	Vocabulary string `protobuf:"bytes,6,opt,name=vocabulary,proto3" json:"vocabulary,omitempty"`
 	// Replaces the order of an ordinal column.
-	Levels        []string `protobuf:"bytes,7,rep,name=levels,proto3" json:"levels,omitempty"`
+	Levels []string `protobuf:"bytes,7,rep,name=levels,proto3" json:"levels,omitempty"`
+	// Replaces what fresh fakes look like.
+	Fake          string `protobuf:"bytes,8,opt,name=fake,proto3" json:"fake,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ColumnOverride) Reset() {
 	*x = ColumnOverride{}
-	mi := &file_kohort_v1_schema_proto_msgTypes[4]
+	mi := &file_kohort_v1_schema_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +1240,7 @@ func (x *ColumnOverride) String() string {
 func (*ColumnOverride) ProtoMessage() {}
 
 func (x *ColumnOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_schema_proto_msgTypes[4]
+	mi := &file_kohort_v1_schema_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +1253,7 @@ func (x *ColumnOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ColumnOverride.ProtoReflect.Descriptor instead.
 func (*ColumnOverride) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{4}
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ColumnOverride) GetTable() string {
@@ -807,6 +1305,13 @@ func (x *ColumnOverride) GetLevels() []string {
 	return nil
 }
 
+func (x *ColumnOverride) GetFake() string {
+	if x != nil {
+		return x.Fake
+	}
+	return ""
+}
+
 // A change to one table of an inferred or declared schema.
 type TableOverride struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -815,14 +1320,16 @@ type TableOverride struct {
 	// Replaces the subject key.
 	SubjectKey *string `protobuf:"bytes,2,opt,name=subject_key,json=subjectKey,proto3,oneof" json:"subject_key,omitempty"`
 	// Replaces the time column.
-	TimeColumn    *string `protobuf:"bytes,3,opt,name=time_column,json=timeColumn,proto3,oneof" json:"time_column,omitempty"`
+	TimeColumn *string `protobuf:"bytes,3,opt,name=time_column,json=timeColumn,proto3,oneof" json:"time_column,omitempty"`
+	// Added to the table's constraints.
+	Constraints   []*Constraint `protobuf:"bytes,4,rep,name=constraints,proto3" json:"constraints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TableOverride) Reset() {
 	*x = TableOverride{}
-	mi := &file_kohort_v1_schema_proto_msgTypes[5]
+	mi := &file_kohort_v1_schema_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +1341,7 @@ func (x *TableOverride) String() string {
 func (*TableOverride) ProtoMessage() {}
 
 func (x *TableOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_schema_proto_msgTypes[5]
+	mi := &file_kohort_v1_schema_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +1354,7 @@ func (x *TableOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableOverride.ProtoReflect.Descriptor instead.
 func (*TableOverride) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{5}
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TableOverride) GetTable() string {
@@ -871,6 +1378,13 @@ func (x *TableOverride) GetTimeColumn() string {
 	return ""
 }
 
+func (x *TableOverride) GetConstraints() []*Constraint {
+	if x != nil {
+		return x.Constraints
+	}
+	return nil
+}
+
 // Changes to a schema, applied before training.
 type SchemaOverrides struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -884,7 +1398,7 @@ type SchemaOverrides struct {
 
 func (x *SchemaOverrides) Reset() {
 	*x = SchemaOverrides{}
-	mi := &file_kohort_v1_schema_proto_msgTypes[6]
+	mi := &file_kohort_v1_schema_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1410,7 @@ func (x *SchemaOverrides) String() string {
 func (*SchemaOverrides) ProtoMessage() {}
 
 func (x *SchemaOverrides) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_schema_proto_msgTypes[6]
+	mi := &file_kohort_v1_schema_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1423,7 @@ func (x *SchemaOverrides) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaOverrides.ProtoReflect.Descriptor instead.
 func (*SchemaOverrides) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{6}
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SchemaOverrides) GetColumns() []*ColumnOverride {
@@ -943,7 +1457,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_kohort_v1_schema_proto_msgTypes[7]
+	mi := &file_kohort_v1_schema_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1469,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_schema_proto_msgTypes[7]
+	mi := &file_kohort_v1_schema_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1482,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{7}
+	return file_kohort_v1_schema_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Finding) GetReason() string {
@@ -1003,7 +1517,7 @@ var File_kohort_v1_schema_proto protoreflect.FileDescriptor
 
 const file_kohort_v1_schema_proto_rawDesc = "" +
 	"\n" +
-	"\x16kohort/v1/schema.proto\x12\tkohort.v1\"\x85\x04\n" +
+	"\x16kohort/v1/schema.proto\x12\tkohort.v1\"\x99\x04\n" +
 	"\x06Column\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.kohort.v1.ColumnKindR\x04kind\x12,\n" +
@@ -1022,7 +1536,8 @@ const file_kohort_v1_schema_proto_rawDesc = "" +
 	"\amaximum\x18\f \x01(\x01H\x01R\amaximum\x88\x01\x01\x12\x12\n" +
 	"\x04unit\x18\r \x01(\tR\x04unit\x12 \n" +
 	"\vdescription\x18\x0e \x01(\tR\vdescription\x12!\n" +
-	"\fsource_dtype\x18\x0f \x01(\tR\vsourceDtypeB\n" +
+	"\fsource_dtype\x18\x0f \x01(\tR\vsourceDtype\x12\x12\n" +
+	"\x04fake\x18\x10 \x01(\tR\x04fakeB\n" +
 	"\n" +
 	"\b_minimumB\n" +
 	"\n" +
@@ -1031,7 +1546,7 @@ const file_kohort_v1_schema_proto_rawDesc = "" +
 	"ForeignKey\x12\x18\n" +
 	"\acolumns\x18\x01 \x03(\tR\acolumns\x12\x14\n" +
 	"\x05table\x18\x02 \x01(\tR\x05table\x12-\n" +
-	"\x12referenced_columns\x18\x03 \x03(\tR\x11referencedColumns\"\x95\x02\n" +
+	"\x12referenced_columns\x18\x03 \x03(\tR\x11referencedColumns\"\xce\x02\n" +
 	"\vTableSchema\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\acolumns\x18\x02 \x03(\v2\x11.kohort.v1.ColumnR\acolumns\x12\x1f\n" +
@@ -1042,9 +1557,40 @@ const file_kohort_v1_schema_proto_rawDesc = "" +
 	"subjectKey\x12\x1f\n" +
 	"\vtime_column\x18\x06 \x01(\tR\n" +
 	"timeColumn\x12(\n" +
-	"\x04role\x18\a \x01(\x0e2\x14.kohort.v1.TableRoleR\x04role\"8\n" +
+	"\x04role\x18\a \x01(\x0e2\x14.kohort.v1.TableRoleR\x04role\x127\n" +
+	"\vconstraints\x18\b \x03(\v2\x15.kohort.v1.ConstraintR\vconstraints\"\xeb\x02\n" +
+	"\n" +
+	"Constraint\x122\n" +
+	"\x05range\x18\x01 \x01(\v2\x1a.kohort.v1.RangeConstraintH\x00R\x05range\x122\n" +
+	"\x05order\x18\x02 \x01(\v2\x1a.kohort.v1.OrderConstraintH\x00R\x05order\x12D\n" +
+	"\vcombination\x18\x03 \x01(\v2 .kohort.v1.CombinationConstraintH\x00R\vcombination\x125\n" +
+	"\x06unique\x18\x04 \x01(\v2\x1b.kohort.v1.UniqueConstraintH\x00R\x06unique\x126\n" +
+	"\aone_hot\x18\x05 \x01(\v2\x1b.kohort.v1.OneHotConstraintH\x00R\x06oneHot\x128\n" +
+	"\aallowed\x18\x06 \x01(\v2\x1c.kohort.v1.AllowedConstraintH\x00R\aallowedB\x06\n" +
+	"\x04rule\"\x7f\n" +
+	"\x0fRangeConstraint\x12\x16\n" +
+	"\x06column\x18\x01 \x01(\tR\x06column\x12\x1d\n" +
+	"\aminimum\x18\x02 \x01(\tH\x00R\aminimum\x88\x01\x01\x12\x1d\n" +
+	"\amaximum\x18\x03 \x01(\tH\x01R\amaximum\x88\x01\x01B\n" +
+	"\n" +
+	"\b_minimumB\n" +
+	"\n" +
+	"\b_maximum\"O\n" +
+	"\x0fOrderConstraint\x12\x10\n" +
+	"\x03low\x18\x01 \x01(\tR\x03low\x12\x12\n" +
+	"\x04high\x18\x02 \x01(\tR\x04high\x12\x16\n" +
+	"\x06strict\x18\x03 \x01(\bR\x06strict\"1\n" +
+	"\x15CombinationConstraint\x12\x18\n" +
+	"\acolumns\x18\x01 \x03(\tR\acolumns\",\n" +
+	"\x10UniqueConstraint\x12\x18\n" +
+	"\acolumns\x18\x01 \x03(\tR\acolumns\",\n" +
+	"\x10OneHotConstraint\x12\x18\n" +
+	"\acolumns\x18\x01 \x03(\tR\acolumns\"C\n" +
+	"\x11AllowedConstraint\x12\x16\n" +
+	"\x06column\x18\x01 \x01(\tR\x06column\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"8\n" +
 	"\x06Schema\x12.\n" +
-	"\x06tables\x18\x01 \x03(\v2\x16.kohort.v1.TableSchemaR\x06tables\"\x89\x02\n" +
+	"\x06tables\x18\x01 \x03(\v2\x16.kohort.v1.TableSchemaR\x06tables\"\x9d\x02\n" +
 	"\x0eColumnOverride\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x16\n" +
 	"\x06column\x18\x02 \x01(\tR\x06column\x12)\n" +
@@ -1054,13 +1600,15 @@ const file_kohort_v1_schema_proto_rawDesc = "" +
 	"\n" +
 	"vocabulary\x18\x06 \x01(\tR\n" +
 	"vocabulary\x12\x16\n" +
-	"\x06levels\x18\a \x03(\tR\x06levels\"\x91\x01\n" +
+	"\x06levels\x18\a \x03(\tR\x06levels\x12\x12\n" +
+	"\x04fake\x18\b \x01(\tR\x04fake\"\xca\x01\n" +
 	"\rTableOverride\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12$\n" +
 	"\vsubject_key\x18\x02 \x01(\tH\x00R\n" +
 	"subjectKey\x88\x01\x01\x12$\n" +
 	"\vtime_column\x18\x03 \x01(\tH\x01R\n" +
-	"timeColumn\x88\x01\x01B\x0e\n" +
+	"timeColumn\x88\x01\x01\x127\n" +
+	"\vconstraints\x18\x04 \x03(\v2\x15.kohort.v1.ConstraintR\vconstraintsB\x0e\n" +
 	"\f_subject_keyB\x0e\n" +
 	"\f_time_column\"x\n" +
 	"\x0fSchemaOverrides\x123\n" +
@@ -1123,20 +1671,27 @@ func file_kohort_v1_schema_proto_rawDescGZIP() []byte {
 }
 
 var file_kohort_v1_schema_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_kohort_v1_schema_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_kohort_v1_schema_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_kohort_v1_schema_proto_goTypes = []any{
-	(ColumnKind)(0),         // 0: kohort.v1.ColumnKind
-	(Storage)(0),            // 1: kohort.v1.Storage
-	(Handling)(0),           // 2: kohort.v1.Handling
-	(TableRole)(0),          // 3: kohort.v1.TableRole
-	(*Column)(nil),          // 4: kohort.v1.Column
-	(*ForeignKey)(nil),      // 5: kohort.v1.ForeignKey
-	(*TableSchema)(nil),     // 6: kohort.v1.TableSchema
-	(*Schema)(nil),          // 7: kohort.v1.Schema
-	(*ColumnOverride)(nil),  // 8: kohort.v1.ColumnOverride
-	(*TableOverride)(nil),   // 9: kohort.v1.TableOverride
-	(*SchemaOverrides)(nil), // 10: kohort.v1.SchemaOverrides
-	(*Finding)(nil),         // 11: kohort.v1.Finding
+	(ColumnKind)(0),               // 0: kohort.v1.ColumnKind
+	(Storage)(0),                  // 1: kohort.v1.Storage
+	(Handling)(0),                 // 2: kohort.v1.Handling
+	(TableRole)(0),                // 3: kohort.v1.TableRole
+	(*Column)(nil),                // 4: kohort.v1.Column
+	(*ForeignKey)(nil),            // 5: kohort.v1.ForeignKey
+	(*TableSchema)(nil),           // 6: kohort.v1.TableSchema
+	(*Constraint)(nil),            // 7: kohort.v1.Constraint
+	(*RangeConstraint)(nil),       // 8: kohort.v1.RangeConstraint
+	(*OrderConstraint)(nil),       // 9: kohort.v1.OrderConstraint
+	(*CombinationConstraint)(nil), // 10: kohort.v1.CombinationConstraint
+	(*UniqueConstraint)(nil),      // 11: kohort.v1.UniqueConstraint
+	(*OneHotConstraint)(nil),      // 12: kohort.v1.OneHotConstraint
+	(*AllowedConstraint)(nil),     // 13: kohort.v1.AllowedConstraint
+	(*Schema)(nil),                // 14: kohort.v1.Schema
+	(*ColumnOverride)(nil),        // 15: kohort.v1.ColumnOverride
+	(*TableOverride)(nil),         // 16: kohort.v1.TableOverride
+	(*SchemaOverrides)(nil),       // 17: kohort.v1.SchemaOverrides
+	(*Finding)(nil),               // 18: kohort.v1.Finding
 }
 var file_kohort_v1_schema_proto_depIdxs = []int32{
 	0,  // 0: kohort.v1.Column.kind:type_name -> kohort.v1.ColumnKind
@@ -1145,16 +1700,24 @@ var file_kohort_v1_schema_proto_depIdxs = []int32{
 	4,  // 3: kohort.v1.TableSchema.columns:type_name -> kohort.v1.Column
 	5,  // 4: kohort.v1.TableSchema.foreign_keys:type_name -> kohort.v1.ForeignKey
 	3,  // 5: kohort.v1.TableSchema.role:type_name -> kohort.v1.TableRole
-	6,  // 6: kohort.v1.Schema.tables:type_name -> kohort.v1.TableSchema
-	0,  // 7: kohort.v1.ColumnOverride.kind:type_name -> kohort.v1.ColumnKind
-	2,  // 8: kohort.v1.ColumnOverride.handling:type_name -> kohort.v1.Handling
-	8,  // 9: kohort.v1.SchemaOverrides.columns:type_name -> kohort.v1.ColumnOverride
-	9,  // 10: kohort.v1.SchemaOverrides.tables:type_name -> kohort.v1.TableOverride
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	7,  // 6: kohort.v1.TableSchema.constraints:type_name -> kohort.v1.Constraint
+	8,  // 7: kohort.v1.Constraint.range:type_name -> kohort.v1.RangeConstraint
+	9,  // 8: kohort.v1.Constraint.order:type_name -> kohort.v1.OrderConstraint
+	10, // 9: kohort.v1.Constraint.combination:type_name -> kohort.v1.CombinationConstraint
+	11, // 10: kohort.v1.Constraint.unique:type_name -> kohort.v1.UniqueConstraint
+	12, // 11: kohort.v1.Constraint.one_hot:type_name -> kohort.v1.OneHotConstraint
+	13, // 12: kohort.v1.Constraint.allowed:type_name -> kohort.v1.AllowedConstraint
+	6,  // 13: kohort.v1.Schema.tables:type_name -> kohort.v1.TableSchema
+	0,  // 14: kohort.v1.ColumnOverride.kind:type_name -> kohort.v1.ColumnKind
+	2,  // 15: kohort.v1.ColumnOverride.handling:type_name -> kohort.v1.Handling
+	7,  // 16: kohort.v1.TableOverride.constraints:type_name -> kohort.v1.Constraint
+	15, // 17: kohort.v1.SchemaOverrides.columns:type_name -> kohort.v1.ColumnOverride
+	16, // 18: kohort.v1.SchemaOverrides.tables:type_name -> kohort.v1.TableOverride
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_kohort_v1_schema_proto_init() }
@@ -1163,14 +1726,23 @@ func file_kohort_v1_schema_proto_init() {
 		return
 	}
 	file_kohort_v1_schema_proto_msgTypes[0].OneofWrappers = []any{}
-	file_kohort_v1_schema_proto_msgTypes[5].OneofWrappers = []any{}
+	file_kohort_v1_schema_proto_msgTypes[3].OneofWrappers = []any{
+		(*Constraint_Range)(nil),
+		(*Constraint_Order)(nil),
+		(*Constraint_Combination)(nil),
+		(*Constraint_Unique)(nil),
+		(*Constraint_OneHot)(nil),
+		(*Constraint_Allowed)(nil),
+	}
+	file_kohort_v1_schema_proto_msgTypes[4].OneofWrappers = []any{}
+	file_kohort_v1_schema_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kohort_v1_schema_proto_rawDesc), len(file_kohort_v1_schema_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   8,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -131,9 +131,12 @@ type TrainRequest struct {
 	// For people; at most 200 characters. The model takes it over.
 	DisplayName string `protobuf:"bytes,13,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// At most 32 labels. The model takes them over.
-	Labels        map[string]string `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Labels map[string]string `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Every patient counts the same, however many rows are theirs. Otherwise every
+	// row does.
+	WeightPatientsEqually bool `protobuf:"varint,15,opt,name=weight_patients_equally,json=weightPatientsEqually,proto3" json:"weight_patients_equally,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *TrainRequest) Reset() {
@@ -262,6 +265,13 @@ func (x *TrainRequest) GetLabels() map[string]string {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *TrainRequest) GetWeightPatientsEqually() bool {
+	if x != nil {
+		return x.WeightPatientsEqually
+	}
+	return false
 }
 
 // One message of a Train stream.
@@ -967,7 +977,10 @@ type Progress struct {
 	// Private. Rows learned from per second.
 	RowsPerSecond float64 `protobuf:"fixed64,4,opt,name=rows_per_second,json=rowsPerSecond,proto3" json:"rows_per_second,omitempty"`
 	// Time left for fitting, where there is an estimate.
-	Eta           *durationpb.Duration `protobuf:"bytes,5,opt,name=eta,proto3" json:"eta,omitempty"`
+	Eta *durationpb.Duration `protobuf:"bytes,5,opt,name=eta,proto3" json:"eta,omitempty"`
+	// Private. The norm of the last epoch's gradients, on average over its steps;
+	// 0 where the trainer has none.
+	GradientNorm  float64 `protobuf:"fixed64,6,opt,name=gradient_norm,json=gradientNorm,proto3" json:"gradient_norm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1035,6 +1048,13 @@ func (x *Progress) GetEta() *durationpb.Duration {
 		return x.Eta
 	}
 	return nil
+}
+
+func (x *Progress) GetGradientNorm() float64 {
+	if x != nil {
+		return x.GradientNorm
+	}
+	return 0
 }
 
 // One entry of a job's history.
@@ -1501,7 +1521,7 @@ var File_kohort_v1_training_proto protoreflect.FileDescriptor
 
 const file_kohort_v1_training_proto_rawDesc = "" +
 	"\n" +
-	"\x18kohort/v1/training.proto\x12\tkohort.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kohort/v1/schema.proto\"\xeb\x05\n" +
+	"\x18kohort/v1/training.proto\x12\tkohort.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kohort/v1/schema.proto\"\xa3\x06\n" +
 	"\fTrainRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x18\n" +
@@ -1521,7 +1541,8 @@ const file_kohort_v1_training_proto_rawDesc = "" +
 	"\vmax_runtime\x18\f \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"maxRuntime\x12!\n" +
 	"\fdisplay_name\x18\r \x01(\tR\vdisplayName\x12;\n" +
-	"\x06labels\x18\x0e \x03(\v2#.kohort.v1.TrainRequest.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x0e \x03(\v2#.kohort.v1.TrainRequest.LabelsEntryR\x06labels\x126\n" +
+	"\x17weight_patients_equally\x18\x0f \x01(\bR\x15weightPatientsEqually\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
@@ -1583,14 +1604,15 @@ const file_kohort_v1_training_proto_rawDesc = "" +
 	"\bJobError\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
-	"\x06column\x18\x03 \x01(\tR\x06column\"\x88\x02\n" +
+	"\x06column\x18\x03 \x01(\tR\x06column\"\xad\x02\n" +
 	"\bProgress\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x03R\x04step\x12\x1f\n" +
 	"\vtotal_steps\x18\x02 \x01(\x03R\n" +
 	"totalSteps\x127\n" +
 	"\x06losses\x18\x03 \x03(\v2\x1f.kohort.v1.Progress.LossesEntryR\x06losses\x12&\n" +
 	"\x0frows_per_second\x18\x04 \x01(\x01R\rrowsPerSecond\x12+\n" +
-	"\x03eta\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03eta\x1a9\n" +
+	"\x03eta\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03eta\x12#\n" +
+	"\rgradient_norm\x18\x06 \x01(\x01R\fgradientNorm\x1a9\n" +
 	"\vLossesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xdd\x02\n" +

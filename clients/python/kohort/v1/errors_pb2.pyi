@@ -114,6 +114,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_BUNDLE_UNTRUSTED: _ErrorReason.ValueType  # 57
     """FAILED_PRECONDITION: the bundle is signed by nobody this server trusts."""
+    ERROR_REASON_CONDITION_UNSATISFIED: _ErrorReason.ValueType  # 58
+    """FAILED_PRECONDITION: a condition could not be met within the attempts it had."""
+    ERROR_REASON_COHORT_TOO_SMALL: _ErrorReason.ValueType  # 59
+    """FAILED_PRECONDITION: fewer training patients met a condition than must stand behind an answer."""
     ERROR_REASON_MULTI_TABLE_UNSUPPORTED: _ErrorReason.ValueType  # 60
     """UNIMPLEMENTED: this server cannot train several tables."""
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 70
@@ -168,6 +172,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Findings: a key column; fresh keys are emitted."""
     ERROR_REASON_WORKER_LOST: _ErrorReason.ValueType  # 130
     """Findings: a worker was lost and the job went back to the queue."""
+    ERROR_REASON_CONSTRAINT_VIOLATED: _ErrorReason.ValueType  # 131
+    """Findings: training rows broke a constraint of the schema and were left out."""
+    ERROR_REASON_IDENTIFIER_REGENERATED: _ErrorReason.ValueType  # 132
+    """Findings: a direct identifier; fresh fakes are emitted."""
+    ERROR_REASON_STOPPED_EARLY: _ErrorReason.ValueType  # 133
+    """Findings: time ran out; the best model so far was published."""
+    ERROR_REASON_TRAINER_CHOSEN: _ErrorReason.ValueType  # 134
+    """Findings: which trainer was chosen, and why."""
+    ERROR_REASON_BATCH_HALVED: _ErrorReason.ValueType  # 135
+    """Findings: memory ran out; training went on with smaller batches."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every stable reason. A failed call carries google.rpc.ErrorInfo with
@@ -269,6 +283,10 @@ give the same bytes.
 """
 ERROR_REASON_BUNDLE_UNTRUSTED: ErrorReason.ValueType  # 57
 """FAILED_PRECONDITION: the bundle is signed by nobody this server trusts."""
+ERROR_REASON_CONDITION_UNSATISFIED: ErrorReason.ValueType  # 58
+"""FAILED_PRECONDITION: a condition could not be met within the attempts it had."""
+ERROR_REASON_COHORT_TOO_SMALL: ErrorReason.ValueType  # 59
+"""FAILED_PRECONDITION: fewer training patients met a condition than must stand behind an answer."""
 ERROR_REASON_MULTI_TABLE_UNSUPPORTED: ErrorReason.ValueType  # 60
 """UNIMPLEMENTED: this server cannot train several tables."""
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 70
@@ -323,4 +341,14 @@ ERROR_REASON_KEY_REGENERATED: ErrorReason.ValueType  # 129
 """Findings: a key column; fresh keys are emitted."""
 ERROR_REASON_WORKER_LOST: ErrorReason.ValueType  # 130
 """Findings: a worker was lost and the job went back to the queue."""
+ERROR_REASON_CONSTRAINT_VIOLATED: ErrorReason.ValueType  # 131
+"""Findings: training rows broke a constraint of the schema and were left out."""
+ERROR_REASON_IDENTIFIER_REGENERATED: ErrorReason.ValueType  # 132
+"""Findings: a direct identifier; fresh fakes are emitted."""
+ERROR_REASON_STOPPED_EARLY: ErrorReason.ValueType  # 133
+"""Findings: time ran out; the best model so far was published."""
+ERROR_REASON_TRAINER_CHOSEN: ErrorReason.ValueType  # 134
+"""Findings: which trainer was chosen, and why."""
+ERROR_REASON_BATCH_HALVED: ErrorReason.ValueType  # 135
+"""Findings: memory ran out; training went on with smaller batches."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

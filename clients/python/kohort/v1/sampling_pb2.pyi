@@ -64,6 +64,13 @@ class SampleRequest(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     MAX_BATCH_ROWS_FIELD_NUMBER: _builtins.int
     RUNTIME_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    REBALANCING_FIELD_NUMBER: _builtins.int
+    PARTIAL_ROWS_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    TOP_P_FIELD_NUMBER: _builtins.int
+    AUGMENTATION_FACTOR_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """"models/{id}"."""
     start_unit: _builtins.int
@@ -82,6 +89,40 @@ class SampleRequest(_message.Message):
     """When resuming: the header's `runtime_fingerprint`. A server that would not
     give the same bytes answers RUNTIME_CHANGED.
     """
+    temperature: _builtins.float
+    """Flattens (above 1) or sharpens (below 1) what the model draws from, in
+    [0.1, 5]; unset: 1.
+    """
+    top_p: _builtins.float
+    """Draws from the fewest values that together have this probability, in
+    (0, 1]; unset: 1.
+    """
+    augmentation_factor: _builtins.float
+    """Instead of `unit_count`: so many units per training row, in (0, 1000]."""
+    max_attempts: _builtins.int
+    """How often a unit may be drawn until it meets conditions and constraints, in
+    [1, 100000]; 0 means 1000.
+    """
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
+        """What every row satisfies, all of them together. A condition that the model
+        cannot honour is CONDITION_UNSUPPORTED; one that fewer training patients
+        than `min_patients_per_value` met is COHORT_TOO_SMALL; one that could not be
+        met in `max_attempts` ends the stream with CONDITION_UNSATISFIED.
+        """
+
+    @_builtins.property
+    def rebalancing(self) -> Global___Rebalancing:
+        """Draws the values of one column in these shares instead of the learned ones."""
+
+    @_builtins.property
+    def partial_rows(self) -> Global___PartialRows:
+        """Rows to complete: unit `start_unit + i` keeps the cells of row i that are not
+        null and gets the others from the model. Columns that are absent are free.
+        `unit_count` MUST be the number of rows, or 0. As in UploadBatch; strings
+        carry their dictionary along.
+        """
+
     def __init__(
         self,
         *,
@@ -92,16 +133,227 @@ class SampleRequest(_message.Message):
         format: Global___SampleFormat.ValueType = ...,
         max_batch_rows: _builtins.int = ...,
         runtime_fingerprint: _builtins.str = ...,
+        conditions: _abc.Iterable[Global___Condition] | None = ...,
+        rebalancing: Global___Rebalancing | None = ...,
+        partial_rows: Global___PartialRows | None = ...,
+        temperature: _builtins.float | None = ...,
+        top_p: _builtins.float | None = ...,
+        augmentation_factor: _builtins.float | None = ...,
+        max_attempts: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_augmentation_factor", b"_augmentation_factor", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "augmentation_factor", b"augmentation_factor", "partial_rows", b"partial_rows", "rebalancing", b"rebalancing", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "format", b"format", "max_batch_rows", b"max_batch_rows", "model", b"model", "runtime_fingerprint", b"runtime_fingerprint", "seed", b"seed", "start_unit", b"start_unit", "unit_count", b"unit_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_augmentation_factor", b"_augmentation_factor", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "augmentation_factor", b"augmentation_factor", "conditions", b"conditions", "format", b"format", "max_attempts", b"max_attempts", "max_batch_rows", b"max_batch_rows", "model", b"model", "partial_rows", b"partial_rows", "rebalancing", b"rebalancing", "runtime_fingerprint", b"runtime_fingerprint", "seed", b"seed", "start_unit", b"start_unit", "temperature", b"temperature", "top_p", b"top_p", "unit_count", b"unit_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__augmentation_factor: _TypeAlias = _typing.Literal["augmentation_factor"]  # noqa: Y015
+    _WhichOneofArgType__augmentation_factor: _TypeAlias = _typing.Literal["_augmentation_factor", b"_augmentation_factor"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
+    _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
+    _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__augmentation_factor) -> _WhichOneofReturnType__augmentation_factor | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
 
 Global___SampleRequest: _TypeAlias = SampleRequest  # noqa: Y015
+
+@_typing.final
+class Condition(_message.Message):
+    """What one column must satisfy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TABLE_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    ONE_OF_FIELD_NUMBER: _builtins.int
+    RANGE_FIELD_NUMBER: _builtins.int
+    IS_NULL_FIELD_NUMBER: _builtins.int
+    table: _builtins.str
+    """The table; may be empty where there is one."""
+    column: _builtins.str
+    """The column."""
+    is_null: _builtins.bool
+    """The cell is null (true) or is not (false)."""
+    @_builtins.property
+    def one_of(self) -> Global___ValueSet:
+        """The cell is one of these."""
+
+    @_builtins.property
+    def range(self) -> Global___ValueRange:
+        """The cell is not null and lies in this range."""
+
+    def __init__(
+        self,
+        *,
+        table: _builtins.str = ...,
+        column: _builtins.str = ...,
+        one_of: Global___ValueSet | None = ...,
+        range: Global___ValueRange | None = ...,
+        is_null: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["is_null", b"is_null", "one_of", b"one_of", "range", b"range", "test", b"test"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "is_null", b"is_null", "one_of", b"one_of", "range", b"range", "table", b"table", "test", b"test"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_test: _TypeAlias = _typing.Literal["one_of", "range", "is_null"]  # noqa: Y015
+    _WhichOneofArgType_test: _TypeAlias = _typing.Literal["test", b"test"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_test) -> _WhichOneofReturnType_test | None: ...
+
+Global___Condition: _TypeAlias = Condition  # noqa: Y015
+
+@_typing.final
+class ValueSet(_message.Message):
+    """Values in the column's text form: as CSV writes them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At least one; one alone is equality."""
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValueSet: _TypeAlias = ValueSet  # noqa: Y015
+
+@_typing.final
+class ValueRange(_message.Message):
+    """A range of numbers, dates or times, in the column's text form."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    minimum: _builtins.str
+    """Inclusive; unset: no bound."""
+    maximum: _builtins.str
+    """Inclusive; unset: no bound."""
+    def __init__(
+        self,
+        *,
+        minimum: _builtins.str | None = ...,
+        maximum: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
+    _WhichOneofArgType__maximum: _TypeAlias = _typing.Literal["_maximum", b"_maximum"]  # noqa: Y015
+    _WhichOneofReturnType__minimum: _TypeAlias = _typing.Literal["minimum"]  # noqa: Y015
+    _WhichOneofArgType__minimum: _TypeAlias = _typing.Literal["_minimum", b"_minimum"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum) -> _WhichOneofReturnType__maximum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum) -> _WhichOneofReturnType__minimum | None: ...
+
+Global___ValueRange: _TypeAlias = ValueRange  # noqa: Y015
+
+@_typing.final
+class Rebalancing(_message.Message):
+    """Asked-for shares of the values of one column."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SharesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TABLE_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    table: _builtins.str
+    """The table; may be empty where there is one."""
+    column: _builtins.str
+    """The column."""
+    @_builtins.property
+    def shares(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Weights by value in text form, at least one above 0; divided by their sum.
+        Values that are not named are not drawn.
+        """
+
+    def __init__(
+        self,
+        *,
+        table: _builtins.str = ...,
+        column: _builtins.str = ...,
+        shares: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "shares", b"shares", "table", b"table"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rebalancing: _TypeAlias = Rebalancing  # noqa: Y015
+
+@_typing.final
+class PartialRows(_message.Message):
+    """Rows of one table with cells left open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DICTIONARIES_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def dictionaries(self) -> _containers.RepeatedCompositeFieldContainer[_table_pb2.Dictionary]:
+        """The dictionaries of the string columns."""
+
+    @_builtins.property
+    def batch(self) -> _table_pb2.RecordBatch:
+        """The rows, at most 3 MiB; null cells are open."""
+
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the batch's columns, in order; any subset of the emitted ones."""
+
+    def __init__(
+        self,
+        *,
+        dictionaries: _abc.Iterable[_table_pb2.Dictionary] | None = ...,
+        batch: _table_pb2.RecordBatch | None = ...,
+        columns: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "columns", b"columns", "dictionaries", b"dictionaries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartialRows: _TypeAlias = PartialRows  # noqa: Y015
 
 @_typing.final
 class SampleResponse(_message.Message):
@@ -272,12 +524,20 @@ class SampleTrailer(_message.Message):
     ROW_COUNTS_FIELD_NUMBER: _builtins.int
     UNIT_COUNT_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    DRAWN_UNITS_FIELD_NUMBER: _builtins.int
+    ACCEPTANCE_RATE_FIELD_NUMBER: _builtins.int
     unit_count: _builtins.int
     """Units sent."""
     digest: _builtins.bytes
     """COLUMNS: the content digest (see RecordBatch) of all rows sent. ARROW and
     CSV: SHA-256 over the SHA-256 of each table's bytes, in order.
     """
+    drawn_units: _builtins.int
+    """Units drawn, those that met conditions and constraints and those that did
+    not; equal to `unit_count` where nothing had to be rejected.
+    """
+    acceptance_rate: _builtins.float
+    """`unit_count` ÷ `drawn_units`; 1 where nothing was drawn."""
     @_builtins.property
     def row_counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Rows sent, by table."""
@@ -288,10 +548,12 @@ class SampleTrailer(_message.Message):
         row_counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         unit_count: _builtins.int = ...,
         digest: _builtins.bytes = ...,
+        drawn_units: _builtins.int = ...,
+        acceptance_rate: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "row_counts", b"row_counts", "unit_count", b"unit_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance_rate", b"acceptance_rate", "digest", b"digest", "drawn_units", b"drawn_units", "row_counts", b"row_counts", "unit_count", b"unit_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -48,8 +48,11 @@ class SamplingServiceStub:
     each. To resume a broken stream, ask again from the last `next_unit` and
     pass the header's `runtime_fingerprint`.
 
-    INVALID_ARGUMENT, NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
-    FAILED_PRECONDITION: RUNTIME_CHANGED. RESOURCE_EXHAUSTED with RetryInfo:
+    INVALID_ARGUMENT (CONDITION_UNSUPPORTED: what the model cannot do is refused
+    before anything is sent), NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
+    FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+    CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
+    how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
     TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
     deadline clearly cannot be met.
     """
@@ -92,8 +95,11 @@ class SamplingServiceAsyncStub(SamplingServiceStub):
     each. To resume a broken stream, ask again from the last `next_unit` and
     pass the header's `runtime_fingerprint`.
 
-    INVALID_ARGUMENT, NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
-    FAILED_PRECONDITION: RUNTIME_CHANGED. RESOURCE_EXHAUSTED with RetryInfo:
+    INVALID_ARGUMENT (CONDITION_UNSUPPORTED: what the model cannot do is refused
+    before anything is sent), NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
+    FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+    CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
+    how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
     TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
     deadline clearly cannot be met.
     """
@@ -139,8 +145,11 @@ class SamplingServiceServicer(metaclass=_abc_1.ABCMeta):
         each. To resume a broken stream, ask again from the last `next_unit` and
         pass the header's `runtime_fingerprint`.
 
-        INVALID_ARGUMENT, NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
-        FAILED_PRECONDITION: RUNTIME_CHANGED. RESOURCE_EXHAUSTED with RetryInfo:
+        INVALID_ARGUMENT (CONDITION_UNSUPPORTED: what the model cannot do is refused
+        before anything is sent), NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
+        FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+        CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
+        how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
         TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
         deadline clearly cannot be met.
         """

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kohort/v1/schema.proto\x12\tkohort.v1\"\xf5\x02\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.kohort.v1.ColumnKind\x12#\n\x07storage\x18\x03 \x01(\x0e\x32\x12.kohort.v1.Storage\x12%\n\x08handling\x18\x04 \x01(\x0e\x32\x13.kohort.v1.Handling\x12\x17\n\x0fhandling_reason\x18\x05 \x01(\t\x12\x10\n\x08nullable\x18\x06 \x01(\x08\x12\r\n\x05scale\x18\x07 \x01(\x05\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x12\n\nvocabulary\x18\t \x01(\t\x12\x0e\n\x06levels\x18\n \x03(\t\x12\x14\n\x07minimum\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x0c \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04unit\x18\r \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x0e \x01(\t\x12\x14\n\x0csource_dtype\x18\x0f \x01(\tB\n\n\x08_minimumB\n\n\x08_maximum\"H\n\nForeignKey\x12\x0f\n\x07\x63olumns\x18\x01 \x03(\t\x12\r\n\x05table\x18\x02 \x01(\t\x12\x1a\n\x12referenced_columns\x18\x03 \x03(\t\"\xcf\x01\n\x0bTableSchema\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x11.kohort.v1.Column\x12\x13\n\x0bprimary_key\x18\x03 \x03(\t\x12+\n\x0c\x66oreign_keys\x18\x04 \x03(\x0b\x32\x15.kohort.v1.ForeignKey\x12\x13\n\x0bsubject_key\x18\x05 \x01(\t\x12\x13\n\x0btime_column\x18\x06 \x01(\t\x12\"\n\x04role\x18\x07 \x01(\x0e\x32\x14.kohort.v1.TableRole\"0\n\x06Schema\x12&\n\x06tables\x18\x01 \x03(\x0b\x32\x16.kohort.v1.TableSchema\"\xbf\x01\n\x0e\x43olumnOverride\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12#\n\x04kind\x18\x03 \x01(\x0e\x32\x15.kohort.v1.ColumnKind\x12%\n\x08handling\x18\x04 \x01(\x0e\x32\x13.kohort.v1.Handling\x12\x1e\n\x16\x61\x63knowledge_identifier\x18\x05 \x01(\x08\x12\x12\n\nvocabulary\x18\x06 \x01(\t\x12\x0e\n\x06levels\x18\x07 \x03(\t\"r\n\rTableOverride\x12\r\n\x05table\x18\x01 \x01(\t\x12\x18\n\x0bsubject_key\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0btime_column\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x0e\n\x0c_subject_keyB\x0e\n\x0c_time_column\"g\n\x0fSchemaOverrides\x12*\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x19.kohort.v1.ColumnOverride\x12(\n\x06tables\x18\x02 \x03(\x0b\x32\x18.kohort.v1.TableOverride\"I\n\x07\x46inding\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05table\x18\x02 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t*\xcc\x02\n\nColumnKind\x12\x1b\n\x17\x43OLUMN_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OLUMN_KIND_BOOLEAN\x10\x01\x12\x17\n\x13\x43OLUMN_KIND_INTEGER\x10\x02\x12\x17\n\x13\x43OLUMN_KIND_DECIMAL\x10\x03\x12\x18\n\x14\x43OLUMN_KIND_CATEGORY\x10\x04\x12\x17\n\x13\x43OLUMN_KIND_ORDINAL\x10\x05\x12\x14\n\x10\x43OLUMN_KIND_CODE\x10\x06\x12\x14\n\x10\x43OLUMN_KIND_DATE\x10\x07\x12\x18\n\x14\x43OLUMN_KIND_DATETIME\x10\x08\x12\x18\n\x14\x43OLUMN_KIND_DURATION\x10\t\x12\x14\n\x10\x43OLUMN_KIND_TEXT\x10\n\x12\x12\n\x0e\x43OLUMN_KIND_ID\x10\x0b\x12\x19\n\x15\x43OLUMN_KIND_CODE_LIST\x10\x0c*\xdb\x01\n\x07Storage\x12\x17\n\x13STORAGE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTORAGE_BOOL\x10\x01\x12\x11\n\rSTORAGE_INT64\x10\x02\x12\x12\n\x0eSTORAGE_DOUBLE\x10\x03\x12\x13\n\x0fSTORAGE_DECIMAL\x10\x04\x12\x12\n\x0eSTORAGE_STRING\x10\x05\x12\x10\n\x0cSTORAGE_DATE\x10\x06\x12\x14\n\x10STORAGE_DATETIME\x10\x07\x12\x14\n\x10STORAGE_DURATION\x10\x08\x12\x17\n\x13STORAGE_STRING_LIST\x10\t*d\n\x08Handling\x12\x18\n\x14HANDLING_UNSPECIFIED\x10\x00\x12\x12\n\x0eHANDLING_MODEL\x10\x01\x12\x11\n\rHANDLING_DROP\x10\x02\x12\x17\n\x13HANDLING_REGENERATE\x10\x03*l\n\tTableRole\x12\x1a\n\x16TABLE_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11TABLE_ROLE_STATIC\x10\x01\x12\x15\n\x11TABLE_ROLE_SERIES\x10\x02\x12\x15\n\x11TABLE_ROLE_EVENTS\x10\x03\x42h\n\x0cio.kohort.v1B\x0bSchemaProtoP\x01Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\xaa\x02\tKohort.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kohort/v1/schema.proto\x12\tkohort.v1\"\x83\x03\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.kohort.v1.ColumnKind\x12#\n\x07storage\x18\x03 \x01(\x0e\x32\x12.kohort.v1.Storage\x12%\n\x08handling\x18\x04 \x01(\x0e\x32\x13.kohort.v1.Handling\x12\x17\n\x0fhandling_reason\x18\x05 \x01(\t\x12\x10\n\x08nullable\x18\x06 \x01(\x08\x12\r\n\x05scale\x18\x07 \x01(\x05\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x12\n\nvocabulary\x18\t \x01(\t\x12\x0e\n\x06levels\x18\n \x03(\t\x12\x14\n\x07minimum\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x0c \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04unit\x18\r \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x0e \x01(\t\x12\x14\n\x0csource_dtype\x18\x0f \x01(\t\x12\x0c\n\x04\x66\x61ke\x18\x10 \x01(\tB\n\n\x08_minimumB\n\n\x08_maximum\"H\n\nForeignKey\x12\x0f\n\x07\x63olumns\x18\x01 \x03(\t\x12\r\n\x05table\x18\x02 \x01(\t\x12\x1a\n\x12referenced_columns\x18\x03 \x03(\t\"\xfb\x01\n\x0bTableSchema\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x11.kohort.v1.Column\x12\x13\n\x0bprimary_key\x18\x03 \x03(\t\x12+\n\x0c\x66oreign_keys\x18\x04 \x03(\x0b\x32\x15.kohort.v1.ForeignKey\x12\x13\n\x0bsubject_key\x18\x05 \x01(\t\x12\x13\n\x0btime_column\x18\x06 \x01(\t\x12\"\n\x04role\x18\x07 \x01(\x0e\x32\x14.kohort.v1.TableRole\x12*\n\x0b\x63onstraints\x18\x08 \x03(\x0b\x32\x15.kohort.v1.Constraint\"\xb7\x02\n\nConstraint\x12+\n\x05range\x18\x01 \x01(\x0b\x32\x1a.kohort.v1.RangeConstraintH\x00\x12+\n\x05order\x18\x02 \x01(\x0b\x32\x1a.kohort.v1.OrderConstraintH\x00\x12\x37\n\x0b\x63ombination\x18\x03 \x01(\x0b\x32 .kohort.v1.CombinationConstraintH\x00\x12-\n\x06unique\x18\x04 \x01(\x0b\x32\x1b.kohort.v1.UniqueConstraintH\x00\x12.\n\x07one_hot\x18\x05 \x01(\x0b\x32\x1b.kohort.v1.OneHotConstraintH\x00\x12/\n\x07\x61llowed\x18\x06 \x01(\x0b\x32\x1c.kohort.v1.AllowedConstraintH\x00\x42\x06\n\x04rule\"e\n\x0fRangeConstraint\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x14\n\x07minimum\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximum\"<\n\x0fOrderConstraint\x12\x0b\n\x03low\x18\x01 \x01(\t\x12\x0c\n\x04high\x18\x02 \x01(\t\x12\x0e\n\x06strict\x18\x03 \x01(\x08\"(\n\x15\x43ombinationConstraint\x12\x0f\n\x07\x63olumns\x18\x01 \x03(\t\"#\n\x10UniqueConstraint\x12\x0f\n\x07\x63olumns\x18\x01 \x03(\t\"#\n\x10OneHotConstraint\x12\x0f\n\x07\x63olumns\x18\x01 \x03(\t\"3\n\x11\x41llowedConstraint\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"0\n\x06Schema\x12&\n\x06tables\x18\x01 \x03(\x0b\x32\x16.kohort.v1.TableSchema\"\xcd\x01\n\x0e\x43olumnOverride\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12#\n\x04kind\x18\x03 \x01(\x0e\x32\x15.kohort.v1.ColumnKind\x12%\n\x08handling\x18\x04 \x01(\x0e\x32\x13.kohort.v1.Handling\x12\x1e\n\x16\x61\x63knowledge_identifier\x18\x05 \x01(\x08\x12\x12\n\nvocabulary\x18\x06 \x01(\t\x12\x0e\n\x06levels\x18\x07 \x03(\t\x12\x0c\n\x04\x66\x61ke\x18\x08 \x01(\t\"\x9e\x01\n\rTableOverride\x12\r\n\x05table\x18\x01 \x01(\t\x12\x18\n\x0bsubject_key\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0btime_column\x18\x03 \x01(\tH\x01\x88\x01\x01\x12*\n\x0b\x63onstraints\x18\x04 \x03(\x0b\x32\x15.kohort.v1.ConstraintB\x0e\n\x0c_subject_keyB\x0e\n\x0c_time_column\"g\n\x0fSchemaOverrides\x12*\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x19.kohort.v1.ColumnOverride\x12(\n\x06tables\x18\x02 \x03(\x0b\x32\x18.kohort.v1.TableOverride\"I\n\x07\x46inding\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05table\x18\x02 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t*\xcc\x02\n\nColumnKind\x12\x1b\n\x17\x43OLUMN_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OLUMN_KIND_BOOLEAN\x10\x01\x12\x17\n\x13\x43OLUMN_KIND_INTEGER\x10\x02\x12\x17\n\x13\x43OLUMN_KIND_DECIMAL\x10\x03\x12\x18\n\x14\x43OLUMN_KIND_CATEGORY\x10\x04\x12\x17\n\x13\x43OLUMN_KIND_ORDINAL\x10\x05\x12\x14\n\x10\x43OLUMN_KIND_CODE\x10\x06\x12\x14\n\x10\x43OLUMN_KIND_DATE\x10\x07\x12\x18\n\x14\x43OLUMN_KIND_DATETIME\x10\x08\x12\x18\n\x14\x43OLUMN_KIND_DURATION\x10\t\x12\x14\n\x10\x43OLUMN_KIND_TEXT\x10\n\x12\x12\n\x0e\x43OLUMN_KIND_ID\x10\x0b\x12\x19\n\x15\x43OLUMN_KIND_CODE_LIST\x10\x0c*\xdb\x01\n\x07Storage\x12\x17\n\x13STORAGE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTORAGE_BOOL\x10\x01\x12\x11\n\rSTORAGE_INT64\x10\x02\x12\x12\n\x0eSTORAGE_DOUBLE\x10\x03\x12\x13\n\x0fSTORAGE_DECIMAL\x10\x04\x12\x12\n\x0eSTORAGE_STRING\x10\x05\x12\x10\n\x0cSTORAGE_DATE\x10\x06\x12\x14\n\x10STORAGE_DATETIME\x10\x07\x12\x14\n\x10STORAGE_DURATION\x10\x08\x12\x17\n\x13STORAGE_STRING_LIST\x10\t*d\n\x08Handling\x12\x18\n\x14HANDLING_UNSPECIFIED\x10\x00\x12\x12\n\x0eHANDLING_MODEL\x10\x01\x12\x11\n\rHANDLING_DROP\x10\x02\x12\x17\n\x13HANDLING_REGENERATE\x10\x03*l\n\tTableRole\x12\x1a\n\x16TABLE_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11TABLE_ROLE_STATIC\x10\x01\x12\x15\n\x11TABLE_ROLE_SERIES\x10\x02\x12\x15\n\x11TABLE_ROLE_EVENTS\x10\x03\x42h\n\x0cio.kohort.v1B\x0bSchemaProtoP\x01Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\xaa\x02\tKohort.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,28 +32,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kohort.v1.schema_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\014io.kohort.v1B\013SchemaProtoP\001Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\252\002\tKohort.V1'
-  _globals['_COLUMNKIND']._serialized_start=1238
-  _globals['_COLUMNKIND']._serialized_end=1570
-  _globals['_STORAGE']._serialized_start=1573
-  _globals['_STORAGE']._serialized_end=1792
-  _globals['_HANDLING']._serialized_start=1794
-  _globals['_HANDLING']._serialized_end=1894
-  _globals['_TABLEROLE']._serialized_start=1896
-  _globals['_TABLEROLE']._serialized_end=2004
+  _globals['_COLUMNKIND']._serialized_start=2003
+  _globals['_COLUMNKIND']._serialized_end=2335
+  _globals['_STORAGE']._serialized_start=2338
+  _globals['_STORAGE']._serialized_end=2557
+  _globals['_HANDLING']._serialized_start=2559
+  _globals['_HANDLING']._serialized_end=2659
+  _globals['_TABLEROLE']._serialized_start=2661
+  _globals['_TABLEROLE']._serialized_end=2769
   _globals['_COLUMN']._serialized_start=38
-  _globals['_COLUMN']._serialized_end=411
-  _globals['_FOREIGNKEY']._serialized_start=413
-  _globals['_FOREIGNKEY']._serialized_end=485
-  _globals['_TABLESCHEMA']._serialized_start=488
-  _globals['_TABLESCHEMA']._serialized_end=695
-  _globals['_SCHEMA']._serialized_start=697
-  _globals['_SCHEMA']._serialized_end=745
-  _globals['_COLUMNOVERRIDE']._serialized_start=748
-  _globals['_COLUMNOVERRIDE']._serialized_end=939
-  _globals['_TABLEOVERRIDE']._serialized_start=941
-  _globals['_TABLEOVERRIDE']._serialized_end=1055
-  _globals['_SCHEMAOVERRIDES']._serialized_start=1057
-  _globals['_SCHEMAOVERRIDES']._serialized_end=1160
-  _globals['_FINDING']._serialized_start=1162
-  _globals['_FINDING']._serialized_end=1235
+  _globals['_COLUMN']._serialized_end=425
+  _globals['_FOREIGNKEY']._serialized_start=427
+  _globals['_FOREIGNKEY']._serialized_end=499
+  _globals['_TABLESCHEMA']._serialized_start=502
+  _globals['_TABLESCHEMA']._serialized_end=753
+  _globals['_CONSTRAINT']._serialized_start=756
+  _globals['_CONSTRAINT']._serialized_end=1067
+  _globals['_RANGECONSTRAINT']._serialized_start=1069
+  _globals['_RANGECONSTRAINT']._serialized_end=1170
+  _globals['_ORDERCONSTRAINT']._serialized_start=1172
+  _globals['_ORDERCONSTRAINT']._serialized_end=1232
+  _globals['_COMBINATIONCONSTRAINT']._serialized_start=1234
+  _globals['_COMBINATIONCONSTRAINT']._serialized_end=1274
+  _globals['_UNIQUECONSTRAINT']._serialized_start=1276
+  _globals['_UNIQUECONSTRAINT']._serialized_end=1311
+  _globals['_ONEHOTCONSTRAINT']._serialized_start=1313
+  _globals['_ONEHOTCONSTRAINT']._serialized_end=1348
+  _globals['_ALLOWEDCONSTRAINT']._serialized_start=1350
+  _globals['_ALLOWEDCONSTRAINT']._serialized_end=1401
+  _globals['_SCHEMA']._serialized_start=1403
+  _globals['_SCHEMA']._serialized_end=1451
+  _globals['_COLUMNOVERRIDE']._serialized_start=1454
+  _globals['_COLUMNOVERRIDE']._serialized_end=1659
+  _globals['_TABLEOVERRIDE']._serialized_start=1662
+  _globals['_TABLEOVERRIDE']._serialized_end=1820
+  _globals['_SCHEMAOVERRIDES']._serialized_start=1822
+  _globals['_SCHEMAOVERRIDES']._serialized_end=1925
+  _globals['_FINDING']._serialized_start=1927
+  _globals['_FINDING']._serialized_end=2000
 # @@protoc_insertion_point(module_scope)

@@ -231,6 +231,7 @@ class Column(_message.Message):
     UNIT_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     SOURCE_DTYPE_FIELD_NUMBER: _builtins.int
+    FAKE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 256 characters, unique in its table. MUST NOT hold control characters."""
     kind: Global___ColumnKind.ValueType
@@ -266,6 +267,10 @@ class Column(_message.Message):
     """The type the data had in the client's own library, such as "Int64" or
     "float32". Opaque to the server; the Python SDK restores it.
     """
+    fake: _builtins.str
+    """With HANDLING_REGENERATE: what fresh fakes look like, such as "email";
+    empty: keys. See docs/identifiers.md.
+    """
     @_builtins.property
     def levels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """COLUMN_KIND_ORDINAL: the labels from lowest to highest."""
@@ -288,10 +293,11 @@ class Column(_message.Message):
         unit: _builtins.str = ...,
         description: _builtins.str = ...,
         source_dtype: _builtins.str = ...,
+        fake: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "description", b"description", "handling", b"handling", "handling_reason", b"handling_reason", "kind", b"kind", "levels", b"levels", "maximum", b"maximum", "minimum", b"minimum", "name", b"name", "nullable", b"nullable", "scale", b"scale", "source_dtype", b"source_dtype", "storage", b"storage", "time_zone", b"time_zone", "unit", b"unit", "vocabulary", b"vocabulary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "description", b"description", "fake", b"fake", "handling", b"handling", "handling_reason", b"handling_reason", "kind", b"kind", "levels", b"levels", "maximum", b"maximum", "minimum", b"minimum", "name", b"name", "nullable", b"nullable", "scale", b"scale", "source_dtype", b"source_dtype", "storage", b"storage", "time_zone", b"time_zone", "unit", b"unit", "vocabulary", b"vocabulary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
     _WhichOneofArgType__maximum: _TypeAlias = _typing.Literal["_maximum", b"_maximum"]  # noqa: Y015
@@ -351,6 +357,7 @@ class TableSchema(_message.Message):
     SUBJECT_KEY_FIELD_NUMBER: _builtins.int
     TIME_COLUMN_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 128 characters of [A-Za-z0-9_.-], unique in its schema."""
     subject_key: _builtins.str
@@ -373,6 +380,12 @@ class TableSchema(_message.Message):
     def foreign_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForeignKey]:
         """References to other tables."""
 
+    @_builtins.property
+    def constraints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Constraint]:
+        """Rules that every synthetic row keeps. Training rows that break one are left
+        out, and a finding says so.
+        """
+
     def __init__(
         self,
         *,
@@ -383,14 +396,238 @@ class TableSchema(_message.Message):
         subject_key: _builtins.str = ...,
         time_column: _builtins.str = ...,
         role: Global___TableRole.ValueType = ...,
+        constraints: _abc.Iterable[Global___Constraint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "foreign_keys", b"foreign_keys", "name", b"name", "primary_key", b"primary_key", "role", b"role", "subject_key", b"subject_key", "time_column", b"time_column"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "constraints", b"constraints", "foreign_keys", b"foreign_keys", "name", b"name", "primary_key", b"primary_key", "role", b"role", "subject_key", b"subject_key", "time_column", b"time_column"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TableSchema: _TypeAlias = TableSchema  # noqa: Y015
+
+@_typing.final
+class Constraint(_message.Message):
+    """A rule that every synthetic row keeps. Null cells break none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANGE_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    COMBINATION_FIELD_NUMBER: _builtins.int
+    UNIQUE_FIELD_NUMBER: _builtins.int
+    ONE_HOT_FIELD_NUMBER: _builtins.int
+    ALLOWED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def range(self) -> Global___RangeConstraint:
+        """A column lies in a range."""
+
+    @_builtins.property
+    def order(self) -> Global___OrderConstraint:
+        """One column is never above another."""
+
+    @_builtins.property
+    def combination(self) -> Global___CombinationConstraint:
+        """Columns occur together only as they do in the data."""
+
+    @_builtins.property
+    def unique(self) -> Global___UniqueConstraint:
+        """No two rows are equal in these columns."""
+
+    @_builtins.property
+    def one_hot(self) -> Global___OneHotConstraint:
+        """Exactly one of these columns is true (or 1)."""
+
+    @_builtins.property
+    def allowed(self) -> Global___AllowedConstraint:
+        """A column holds only these values."""
+
+    def __init__(
+        self,
+        *,
+        range: Global___RangeConstraint | None = ...,
+        order: Global___OrderConstraint | None = ...,
+        combination: Global___CombinationConstraint | None = ...,
+        unique: Global___UniqueConstraint | None = ...,
+        one_hot: Global___OneHotConstraint | None = ...,
+        allowed: Global___AllowedConstraint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "combination", b"combination", "one_hot", b"one_hot", "order", b"order", "range", b"range", "rule", b"rule", "unique", b"unique"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "combination", b"combination", "one_hot", b"one_hot", "order", b"order", "range", b"range", "rule", b"rule", "unique", b"unique"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_rule: _TypeAlias = _typing.Literal["range", "order", "combination", "unique", "one_hot", "allowed"]  # noqa: Y015
+    _WhichOneofArgType_rule: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_rule) -> _WhichOneofReturnType_rule | None: ...
+
+Global___Constraint: _TypeAlias = Constraint  # noqa: Y015
+
+@_typing.final
+class RangeConstraint(_message.Message):
+    """A column lies in a range."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLUMN_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    column: _builtins.str
+    """The column: numbers, dates or times."""
+    minimum: _builtins.str
+    """Inclusive, as CSV writes it; unset: no bound."""
+    maximum: _builtins.str
+    """Inclusive, as CSV writes it; unset: no bound."""
+    def __init__(
+        self,
+        *,
+        column: _builtins.str = ...,
+        minimum: _builtins.str | None = ...,
+        maximum: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "column", b"column", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
+    _WhichOneofArgType__maximum: _TypeAlias = _typing.Literal["_maximum", b"_maximum"]  # noqa: Y015
+    _WhichOneofReturnType__minimum: _TypeAlias = _typing.Literal["minimum"]  # noqa: Y015
+    _WhichOneofArgType__minimum: _TypeAlias = _typing.Literal["_minimum", b"_minimum"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum) -> _WhichOneofReturnType__maximum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum) -> _WhichOneofReturnType__minimum | None: ...
+
+Global___RangeConstraint: _TypeAlias = RangeConstraint  # noqa: Y015
+
+@_typing.final
+class OrderConstraint(_message.Message):
+    """One column is never above another, such as an admission and its discharge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
+    low: _builtins.str
+    """The lower column."""
+    high: _builtins.str
+    """The upper column, of the same storage."""
+    strict: _builtins.bool
+    """Whether equality is forbidden, too."""
+    def __init__(
+        self,
+        *,
+        low: _builtins.str = ...,
+        high: _builtins.str = ...,
+        strict: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low", "strict", b"strict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderConstraint: _TypeAlias = OrderConstraint  # noqa: Y015
+
+@_typing.final
+class CombinationConstraint(_message.Message):
+    """Columns occur together only as at least `min_patients_per_value` patients have them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At least two columns of categories."""
+
+    def __init__(
+        self,
+        *,
+        columns: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CombinationConstraint: _TypeAlias = CombinationConstraint  # noqa: Y015
+
+@_typing.final
+class UniqueConstraint(_message.Message):
+    """No two rows of a sample are equal in these columns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One column or more."""
+
+    def __init__(
+        self,
+        *,
+        columns: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UniqueConstraint: _TypeAlias = UniqueConstraint  # noqa: Y015
+
+@_typing.final
+class OneHotConstraint(_message.Message):
+    """Exactly one of these columns is true (or 1)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At least two columns of booleans or of 0 and 1."""
+
+    def __init__(
+        self,
+        *,
+        columns: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OneHotConstraint: _TypeAlias = OneHotConstraint  # noqa: Y015
+
+@_typing.final
+class AllowedConstraint(_message.Message):
+    """A column holds only these values."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLUMN_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    column: _builtins.str
+    """The column."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As CSV writes them."""
+
+    def __init__(
+        self,
+        *,
+        column: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AllowedConstraint: _TypeAlias = AllowedConstraint  # noqa: Y015
 
 @_typing.final
 class Schema(_message.Message):
@@ -429,6 +666,7 @@ class ColumnOverride(_message.Message):
     ACKNOWLEDGE_IDENTIFIER_FIELD_NUMBER: _builtins.int
     VOCABULARY_FIELD_NUMBER: _builtins.int
     LEVELS_FIELD_NUMBER: _builtins.int
+    FAKE_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """The table. MAY be empty when the dataset has one table."""
     column: _builtins.str
@@ -445,6 +683,8 @@ class ColumnOverride(_message.Message):
     """
     vocabulary: _builtins.str
     """Replaces the code system."""
+    fake: _builtins.str
+    """Replaces what fresh fakes look like."""
     @_builtins.property
     def levels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Replaces the order of an ordinal column."""
@@ -459,10 +699,11 @@ class ColumnOverride(_message.Message):
         acknowledge_identifier: _builtins.bool = ...,
         vocabulary: _builtins.str = ...,
         levels: _abc.Iterable[_builtins.str] | None = ...,
+        fake: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_identifier", b"acknowledge_identifier", "column", b"column", "handling", b"handling", "kind", b"kind", "levels", b"levels", "table", b"table", "vocabulary", b"vocabulary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_identifier", b"acknowledge_identifier", "column", b"column", "fake", b"fake", "handling", b"handling", "kind", b"kind", "levels", b"levels", "table", b"table", "vocabulary", b"vocabulary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -477,22 +718,28 @@ class TableOverride(_message.Message):
     TABLE_FIELD_NUMBER: _builtins.int
     SUBJECT_KEY_FIELD_NUMBER: _builtins.int
     TIME_COLUMN_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """The table. MAY be empty when the dataset has one table."""
     subject_key: _builtins.str
     """Replaces the subject key."""
     time_column: _builtins.str
     """Replaces the time column."""
+    @_builtins.property
+    def constraints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Constraint]:
+        """Added to the table's constraints."""
+
     def __init__(
         self,
         *,
         table: _builtins.str = ...,
         subject_key: _builtins.str | None = ...,
         time_column: _builtins.str | None = ...,
+        constraints: _abc.Iterable[Global___Constraint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_subject_key", b"_subject_key", "_time_column", b"_time_column", "subject_key", b"subject_key", "time_column", b"time_column"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_subject_key", b"_subject_key", "_time_column", b"_time_column", "subject_key", b"subject_key", "table", b"table", "time_column", b"time_column"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_subject_key", b"_subject_key", "_time_column", b"_time_column", "constraints", b"constraints", "subject_key", b"subject_key", "table", b"table", "time_column", b"time_column"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__subject_key: _TypeAlias = _typing.Literal["subject_key"]  # noqa: Y015
     _WhichOneofArgType__subject_key: _TypeAlias = _typing.Literal["_subject_key", b"_subject_key"]  # noqa: Y015

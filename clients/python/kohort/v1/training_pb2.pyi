@@ -106,6 +106,7 @@ class TrainRequest(_message.Message):
     MAX_RUNTIME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    WEIGHT_PATIENTS_EQUALLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID; makes the call safe to repeat for 24 hours."""
     dataset: _builtins.str
@@ -132,6 +133,10 @@ class TrainRequest(_message.Message):
     """
     display_name: _builtins.str
     """For people; at most 200 characters. The model takes it over."""
+    weight_patients_equally: _builtins.bool
+    """Every patient counts the same, however many rows are theirs. Otherwise every
+    row does.
+    """
     @_builtins.property
     def parameters(self) -> _struct_pb2.Struct:
         """Parameters of the trainer by name; see TrainerInfo.parameters. Unset ones
@@ -167,10 +172,11 @@ class TrainRequest(_message.Message):
         max_runtime: _duration_pb2.Duration | None = ...,
         display_name: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        weight_patients_equally: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction", "_seed", b"_seed", "_validation_fraction", b"_validation_fraction", "holdout_fraction", b"holdout_fraction", "max_runtime", b"max_runtime", "parameters", b"parameters", "schema_overrides", b"schema_overrides", "seed", b"seed", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction", "_seed", b"_seed", "_validation_fraction", b"_validation_fraction", "dataset", b"dataset", "device", b"device", "display_name", b"display_name", "holdout_fraction", b"holdout_fraction", "labels", b"labels", "max_rows_per_patient", b"max_rows_per_patient", "max_runtime", b"max_runtime", "min_patients_per_value", b"min_patients_per_value", "parameters", b"parameters", "request_id", b"request_id", "schema_overrides", b"schema_overrides", "seed", b"seed", "trainer", b"trainer", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction", "_seed", b"_seed", "_validation_fraction", b"_validation_fraction", "dataset", b"dataset", "device", b"device", "display_name", b"display_name", "holdout_fraction", b"holdout_fraction", "labels", b"labels", "max_rows_per_patient", b"max_rows_per_patient", "max_runtime", b"max_runtime", "min_patients_per_value", b"min_patients_per_value", "parameters", b"parameters", "request_id", b"request_id", "schema_overrides", b"schema_overrides", "seed", b"seed", "trainer", b"trainer", "validation_fraction", b"validation_fraction", "weight_patients_equally", b"weight_patients_equally"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__holdout_fraction: _TypeAlias = _typing.Literal["holdout_fraction"]  # noqa: Y015
     _WhichOneofArgType__holdout_fraction: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction"]  # noqa: Y015
@@ -583,12 +589,17 @@ class Progress(_message.Message):
     LOSSES_FIELD_NUMBER: _builtins.int
     ROWS_PER_SECOND_FIELD_NUMBER: _builtins.int
     ETA_FIELD_NUMBER: _builtins.int
+    GRADIENT_NORM_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """Epochs (or iterations) done."""
     total_steps: _builtins.int
     """Epochs planned; 0 when unknown."""
     rows_per_second: _builtins.float
     """Private. Rows learned from per second."""
+    gradient_norm: _builtins.float
+    """Private. The norm of the last epoch's gradients, on average over its steps;
+    0 where the trainer has none.
+    """
     @_builtins.property
     def losses(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Private. The last losses by name, such as "generator" and "discriminator"."""
@@ -605,10 +616,11 @@ class Progress(_message.Message):
         losses: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         rows_per_second: _builtins.float = ...,
         eta: _duration_pb2.Duration | None = ...,
+        gradient_norm: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta", "losses", b"losses", "rows_per_second", b"rows_per_second", "step", b"step", "total_steps", b"total_steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["eta", b"eta", "gradient_norm", b"gradient_norm", "losses", b"losses", "rows_per_second", b"rows_per_second", "step", b"step", "total_steps", b"total_steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
