@@ -42,6 +42,16 @@ class ConditionSupport(StrEnum):
     NONE = "none"
 
 
+OPERATORS = ("equals", "one_of", "range", "is_null")
+"""The tests a condition can make of a cell: the keys of `TrainerInfo.conditions`."""
+
+REJECTION: Mapping[str, ConditionSupport] = dict.fromkeys(OPERATORS, ConditionSupport.REJECTION)
+"""What any model can: rows that do not meet a condition are drawn again."""
+
+NATIVE: Mapping[str, ConditionSupport] = dict.fromkeys(OPERATORS, ConditionSupport.NATIVE)
+"""What a `ConditionalGenerator` can; see `kohort.conditions`."""
+
+
 class ParameterType(StrEnum):
     """The type of a parameter."""
 
