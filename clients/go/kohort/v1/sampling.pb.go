@@ -1131,7 +1131,9 @@ type Model struct {
 	// What a person should know.
 	Findings []*Finding `protobuf:"bytes,16,rep,name=findings,proto3" json:"findings,omitempty"`
 	// When it was published here.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// What Sample may ask of it.
+	Abilities     *ModelAbilities `protobuf:"bytes,18,opt,name=abilities,proto3" json:"abilities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1285,6 +1287,116 @@ func (x *Model) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Model) GetAbilities() *ModelAbilities {
+	if x != nil {
+		return x.Abilities
+	}
+	return nil
+}
+
+// What Sample may ask of a model.
+type ModelAbilities struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Operators of conditions ("equals", "one_of", "range", "is_null") that it
+	// honours by construction, in one pass.
+	NativeConditions []string `protobuf:"bytes,1,rep,name=native_conditions,json=nativeConditions,proto3" json:"native_conditions,omitempty"`
+	// Operators that it honours by drawing until they hold. One that is in neither
+	// list is CONDITION_UNSUPPORTED.
+	RejectionConditions []string `protobuf:"bytes,2,rep,name=rejection_conditions,json=rejectionConditions,proto3" json:"rejection_conditions,omitempty"`
+	// Takes `partial_rows`.
+	Imputation bool `protobuf:"varint,3,opt,name=imputation,proto3" json:"imputation,omitempty"`
+	// Takes `rebalancing`.
+	Rebalancing bool `protobuf:"varint,4,opt,name=rebalancing,proto3" json:"rebalancing,omitempty"`
+	// Takes `temperature` and `top_p`.
+	Temperature bool `protobuf:"varint,5,opt,name=temperature,proto3" json:"temperature,omitempty"`
+	// Rows that it learned from, which `augmentation_factor` multiplies; 0 where
+	// the bundle does not say.
+	TrainingRows int64 `protobuf:"varint,6,opt,name=training_rows,json=trainingRows,proto3" json:"training_rows,omitempty"`
+	// Patients that it learned from; 0 where the bundle does not say.
+	TrainingPatients int64 `protobuf:"varint,7,opt,name=training_patients,json=trainingPatients,proto3" json:"training_patients,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ModelAbilities) Reset() {
+	*x = ModelAbilities{}
+	mi := &file_kohort_v1_sampling_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelAbilities) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelAbilities) ProtoMessage() {}
+
+func (x *ModelAbilities) ProtoReflect() protoreflect.Message {
+	mi := &file_kohort_v1_sampling_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelAbilities.ProtoReflect.Descriptor instead.
+func (*ModelAbilities) Descriptor() ([]byte, []int) {
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ModelAbilities) GetNativeConditions() []string {
+	if x != nil {
+		return x.NativeConditions
+	}
+	return nil
+}
+
+func (x *ModelAbilities) GetRejectionConditions() []string {
+	if x != nil {
+		return x.RejectionConditions
+	}
+	return nil
+}
+
+func (x *ModelAbilities) GetImputation() bool {
+	if x != nil {
+		return x.Imputation
+	}
+	return false
+}
+
+func (x *ModelAbilities) GetRebalancing() bool {
+	if x != nil {
+		return x.Rebalancing
+	}
+	return false
+}
+
+func (x *ModelAbilities) GetTemperature() bool {
+	if x != nil {
+		return x.Temperature
+	}
+	return false
+}
+
+func (x *ModelAbilities) GetTrainingRows() int64 {
+	if x != nil {
+		return x.TrainingRows
+	}
+	return 0
+}
+
+func (x *ModelAbilities) GetTrainingPatients() int64 {
+	if x != nil {
+		return x.TrainingPatients
+	}
+	return 0
+}
+
 // Asks for one model.
 type GetModelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1296,7 +1408,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[12]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1420,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[12]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1433,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{12}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetModelRequest) GetName() string {
@@ -1342,7 +1454,7 @@ type GetModelResponse struct {
 
 func (x *GetModelResponse) Reset() {
 	*x = GetModelResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[13]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1466,7 @@ func (x *GetModelResponse) String() string {
 func (*GetModelResponse) ProtoMessage() {}
 
 func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[13]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1479,7 @@ func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelResponse.ProtoReflect.Descriptor instead.
 func (*GetModelResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{13}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetModelResponse) GetModel() *Model {
@@ -1390,7 +1502,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[14]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1514,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[14]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1527,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{14}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -1445,7 +1557,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[15]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1457,7 +1569,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[15]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1470,7 +1582,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{15}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -1498,7 +1610,7 @@ type DeleteModelRequest struct {
 
 func (x *DeleteModelRequest) Reset() {
 	*x = DeleteModelRequest{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[16]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1622,7 @@ func (x *DeleteModelRequest) String() string {
 func (*DeleteModelRequest) ProtoMessage() {}
 
 func (x *DeleteModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[16]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1635,7 @@ func (x *DeleteModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteModelRequest.ProtoReflect.Descriptor instead.
 func (*DeleteModelRequest) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{16}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteModelRequest) GetName() string {
@@ -1542,7 +1654,7 @@ type DeleteModelResponse struct {
 
 func (x *DeleteModelResponse) Reset() {
 	*x = DeleteModelResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[17]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1666,7 @@ func (x *DeleteModelResponse) String() string {
 func (*DeleteModelResponse) ProtoMessage() {}
 
 func (x *DeleteModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[17]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1679,7 @@ func (x *DeleteModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteModelResponse.ProtoReflect.Descriptor instead.
 func (*DeleteModelResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{17}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{18}
 }
 
 // Asks for a bundle.
@@ -1581,7 +1693,7 @@ type DownloadModelRequest struct {
 
 func (x *DownloadModelRequest) Reset() {
 	*x = DownloadModelRequest{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[18]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +1705,7 @@ func (x *DownloadModelRequest) String() string {
 func (*DownloadModelRequest) ProtoMessage() {}
 
 func (x *DownloadModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[18]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +1718,7 @@ func (x *DownloadModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadModelRequest.ProtoReflect.Descriptor instead.
 func (*DownloadModelRequest) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{18}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DownloadModelRequest) GetName() string {
@@ -1632,7 +1744,7 @@ type DownloadModelResponse struct {
 
 func (x *DownloadModelResponse) Reset() {
 	*x = DownloadModelResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[19]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1756,7 @@ func (x *DownloadModelResponse) String() string {
 func (*DownloadModelResponse) ProtoMessage() {}
 
 func (x *DownloadModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[19]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1769,7 @@ func (x *DownloadModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadModelResponse.ProtoReflect.Descriptor instead.
 func (*DownloadModelResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{19}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DownloadModelResponse) GetPart() isDownloadModelResponse_Part {
@@ -1716,7 +1828,7 @@ type BundleInfo struct {
 
 func (x *BundleInfo) Reset() {
 	*x = BundleInfo{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[20]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1840,7 @@ func (x *BundleInfo) String() string {
 func (*BundleInfo) ProtoMessage() {}
 
 func (x *BundleInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[20]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1853,7 @@ func (x *BundleInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BundleInfo.ProtoReflect.Descriptor instead.
 func (*BundleInfo) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{20}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BundleInfo) GetSizeBytes() int64 {
@@ -1774,7 +1886,7 @@ type ImportModelRequest struct {
 
 func (x *ImportModelRequest) Reset() {
 	*x = ImportModelRequest{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[21]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +1898,7 @@ func (x *ImportModelRequest) String() string {
 func (*ImportModelRequest) ProtoMessage() {}
 
 func (x *ImportModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[21]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +1911,7 @@ func (x *ImportModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportModelRequest.ProtoReflect.Descriptor instead.
 func (*ImportModelRequest) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{21}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ImportModelRequest) GetPart() isImportModelRequest_Part {
@@ -1862,7 +1974,7 @@ type ImportHeader struct {
 
 func (x *ImportHeader) Reset() {
 	*x = ImportHeader{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[22]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +1986,7 @@ func (x *ImportHeader) String() string {
 func (*ImportHeader) ProtoMessage() {}
 
 func (x *ImportHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[22]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +1999,7 @@ func (x *ImportHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportHeader.ProtoReflect.Descriptor instead.
 func (*ImportHeader) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{22}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ImportHeader) GetRequestId() string {
@@ -1929,7 +2041,7 @@ type ImportModelResponse struct {
 
 func (x *ImportModelResponse) Reset() {
 	*x = ImportModelResponse{}
-	mi := &file_kohort_v1_sampling_proto_msgTypes[23]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2053,7 @@ func (x *ImportModelResponse) String() string {
 func (*ImportModelResponse) ProtoMessage() {}
 
 func (x *ImportModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kohort_v1_sampling_proto_msgTypes[23]
+	mi := &file_kohort_v1_sampling_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2066,7 @@ func (x *ImportModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportModelResponse.ProtoReflect.Descriptor instead.
 func (*ImportModelResponse) Descriptor() ([]byte, []int) {
-	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{23}
+	return file_kohort_v1_sampling_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ImportModelResponse) GetModel() *Model {
@@ -2066,7 +2178,7 @@ const file_kohort_v1_sampling_proto_rawDesc = "" +
 	"\tstatement\x18\x05 \x01(\tR\tstatementB\n" +
 	"\n" +
 	"\b_epsilonB\b\n" +
-	"\x06_delta\"\xb2\x05\n" +
+	"\x06_delta\"\xeb\x05\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x124\n" +
@@ -2089,10 +2201,21 @@ const file_kohort_v1_sampling_proto_rawDesc = "" +
 	"\aprivacy\x18\x0f \x01(\v2\x1b.kohort.v1.PrivacyStatementR\aprivacy\x12.\n" +
 	"\bfindings\x18\x10 \x03(\v2\x12.kohort.v1.FindingR\bfindings\x12;\n" +
 	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x1a9\n" +
+	"createTime\x127\n" +
+	"\tabilities\x18\x12 \x01(\v2\x19.kohort.v1.ModelAbilitiesR\tabilities\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"%\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa6\x02\n" +
+	"\x0eModelAbilities\x12+\n" +
+	"\x11native_conditions\x18\x01 \x03(\tR\x10nativeConditions\x121\n" +
+	"\x14rejection_conditions\x18\x02 \x03(\tR\x13rejectionConditions\x12\x1e\n" +
+	"\n" +
+	"imputation\x18\x03 \x01(\bR\n" +
+	"imputation\x12 \n" +
+	"\vrebalancing\x18\x04 \x01(\bR\vrebalancing\x12 \n" +
+	"\vtemperature\x18\x05 \x01(\bR\vtemperature\x12#\n" +
+	"\rtraining_rows\x18\x06 \x01(\x03R\ftrainingRows\x12+\n" +
+	"\x11training_patients\x18\a \x01(\x03R\x10trainingPatients\"%\n" +
 	"\x0fGetModelRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\":\n" +
 	"\x10GetModelResponse\x12&\n" +
@@ -2161,7 +2284,7 @@ func file_kohort_v1_sampling_proto_rawDescGZIP() []byte {
 }
 
 var file_kohort_v1_sampling_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kohort_v1_sampling_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_kohort_v1_sampling_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_kohort_v1_sampling_proto_goTypes = []any{
 	(SampleFormat)(0),             // 0: kohort.v1.SampleFormat
 	(*SampleRequest)(nil),         // 1: kohort.v1.SampleRequest
@@ -2176,28 +2299,29 @@ var file_kohort_v1_sampling_proto_goTypes = []any{
 	(*SampleTrailer)(nil),         // 10: kohort.v1.SampleTrailer
 	(*PrivacyStatement)(nil),      // 11: kohort.v1.PrivacyStatement
 	(*Model)(nil),                 // 12: kohort.v1.Model
-	(*GetModelRequest)(nil),       // 13: kohort.v1.GetModelRequest
-	(*GetModelResponse)(nil),      // 14: kohort.v1.GetModelResponse
-	(*ListModelsRequest)(nil),     // 15: kohort.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 16: kohort.v1.ListModelsResponse
-	(*DeleteModelRequest)(nil),    // 17: kohort.v1.DeleteModelRequest
-	(*DeleteModelResponse)(nil),   // 18: kohort.v1.DeleteModelResponse
-	(*DownloadModelRequest)(nil),  // 19: kohort.v1.DownloadModelRequest
-	(*DownloadModelResponse)(nil), // 20: kohort.v1.DownloadModelResponse
-	(*BundleInfo)(nil),            // 21: kohort.v1.BundleInfo
-	(*ImportModelRequest)(nil),    // 22: kohort.v1.ImportModelRequest
-	(*ImportHeader)(nil),          // 23: kohort.v1.ImportHeader
-	(*ImportModelResponse)(nil),   // 24: kohort.v1.ImportModelResponse
-	nil,                           // 25: kohort.v1.Rebalancing.SharesEntry
-	nil,                           // 26: kohort.v1.SampleTrailer.RowCountsEntry
-	nil,                           // 27: kohort.v1.Model.LabelsEntry
-	nil,                           // 28: kohort.v1.ImportHeader.LabelsEntry
-	(*Dictionary)(nil),            // 29: kohort.v1.Dictionary
-	(*RecordBatch)(nil),           // 30: kohort.v1.RecordBatch
-	(*Schema)(nil),                // 31: kohort.v1.Schema
-	(*structpb.Struct)(nil),       // 32: google.protobuf.Struct
-	(*Finding)(nil),               // 33: kohort.v1.Finding
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*ModelAbilities)(nil),        // 13: kohort.v1.ModelAbilities
+	(*GetModelRequest)(nil),       // 14: kohort.v1.GetModelRequest
+	(*GetModelResponse)(nil),      // 15: kohort.v1.GetModelResponse
+	(*ListModelsRequest)(nil),     // 16: kohort.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),    // 17: kohort.v1.ListModelsResponse
+	(*DeleteModelRequest)(nil),    // 18: kohort.v1.DeleteModelRequest
+	(*DeleteModelResponse)(nil),   // 19: kohort.v1.DeleteModelResponse
+	(*DownloadModelRequest)(nil),  // 20: kohort.v1.DownloadModelRequest
+	(*DownloadModelResponse)(nil), // 21: kohort.v1.DownloadModelResponse
+	(*BundleInfo)(nil),            // 22: kohort.v1.BundleInfo
+	(*ImportModelRequest)(nil),    // 23: kohort.v1.ImportModelRequest
+	(*ImportHeader)(nil),          // 24: kohort.v1.ImportHeader
+	(*ImportModelResponse)(nil),   // 25: kohort.v1.ImportModelResponse
+	nil,                           // 26: kohort.v1.Rebalancing.SharesEntry
+	nil,                           // 27: kohort.v1.SampleTrailer.RowCountsEntry
+	nil,                           // 28: kohort.v1.Model.LabelsEntry
+	nil,                           // 29: kohort.v1.ImportHeader.LabelsEntry
+	(*Dictionary)(nil),            // 30: kohort.v1.Dictionary
+	(*RecordBatch)(nil),           // 31: kohort.v1.RecordBatch
+	(*Schema)(nil),                // 32: kohort.v1.Schema
+	(*structpb.Struct)(nil),       // 33: google.protobuf.Struct
+	(*Finding)(nil),               // 34: kohort.v1.Finding
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
 }
 var file_kohort_v1_sampling_proto_depIdxs = []int32{
 	0,  // 0: kohort.v1.SampleRequest.format:type_name -> kohort.v1.SampleFormat
@@ -2206,46 +2330,47 @@ var file_kohort_v1_sampling_proto_depIdxs = []int32{
 	6,  // 3: kohort.v1.SampleRequest.partial_rows:type_name -> kohort.v1.PartialRows
 	3,  // 4: kohort.v1.Condition.one_of:type_name -> kohort.v1.ValueSet
 	4,  // 5: kohort.v1.Condition.range:type_name -> kohort.v1.ValueRange
-	25, // 6: kohort.v1.Rebalancing.shares:type_name -> kohort.v1.Rebalancing.SharesEntry
-	29, // 7: kohort.v1.PartialRows.dictionaries:type_name -> kohort.v1.Dictionary
-	30, // 8: kohort.v1.PartialRows.batch:type_name -> kohort.v1.RecordBatch
+	26, // 6: kohort.v1.Rebalancing.shares:type_name -> kohort.v1.Rebalancing.SharesEntry
+	30, // 7: kohort.v1.PartialRows.dictionaries:type_name -> kohort.v1.Dictionary
+	31, // 8: kohort.v1.PartialRows.batch:type_name -> kohort.v1.RecordBatch
 	8,  // 9: kohort.v1.SampleResponse.header:type_name -> kohort.v1.SampleHeader
-	29, // 10: kohort.v1.SampleResponse.dictionary:type_name -> kohort.v1.Dictionary
-	30, // 11: kohort.v1.SampleResponse.batch:type_name -> kohort.v1.RecordBatch
+	30, // 10: kohort.v1.SampleResponse.dictionary:type_name -> kohort.v1.Dictionary
+	31, // 11: kohort.v1.SampleResponse.batch:type_name -> kohort.v1.RecordBatch
 	9,  // 12: kohort.v1.SampleResponse.chunk:type_name -> kohort.v1.SampleChunk
 	10, // 13: kohort.v1.SampleResponse.trailer:type_name -> kohort.v1.SampleTrailer
-	31, // 14: kohort.v1.SampleHeader.schema:type_name -> kohort.v1.Schema
+	32, // 14: kohort.v1.SampleHeader.schema:type_name -> kohort.v1.Schema
 	11, // 15: kohort.v1.SampleHeader.privacy:type_name -> kohort.v1.PrivacyStatement
-	26, // 16: kohort.v1.SampleTrailer.row_counts:type_name -> kohort.v1.SampleTrailer.RowCountsEntry
-	27, // 17: kohort.v1.Model.labels:type_name -> kohort.v1.Model.LabelsEntry
-	31, // 18: kohort.v1.Model.schema:type_name -> kohort.v1.Schema
-	32, // 19: kohort.v1.Model.parameters:type_name -> google.protobuf.Struct
+	27, // 16: kohort.v1.SampleTrailer.row_counts:type_name -> kohort.v1.SampleTrailer.RowCountsEntry
+	28, // 17: kohort.v1.Model.labels:type_name -> kohort.v1.Model.LabelsEntry
+	32, // 18: kohort.v1.Model.schema:type_name -> kohort.v1.Schema
+	33, // 19: kohort.v1.Model.parameters:type_name -> google.protobuf.Struct
 	11, // 20: kohort.v1.Model.privacy:type_name -> kohort.v1.PrivacyStatement
-	33, // 21: kohort.v1.Model.findings:type_name -> kohort.v1.Finding
-	34, // 22: kohort.v1.Model.create_time:type_name -> google.protobuf.Timestamp
-	12, // 23: kohort.v1.GetModelResponse.model:type_name -> kohort.v1.Model
-	12, // 24: kohort.v1.ListModelsResponse.models:type_name -> kohort.v1.Model
-	21, // 25: kohort.v1.DownloadModelResponse.header:type_name -> kohort.v1.BundleInfo
-	23, // 26: kohort.v1.ImportModelRequest.header:type_name -> kohort.v1.ImportHeader
-	28, // 27: kohort.v1.ImportHeader.labels:type_name -> kohort.v1.ImportHeader.LabelsEntry
-	12, // 28: kohort.v1.ImportModelResponse.model:type_name -> kohort.v1.Model
-	1,  // 29: kohort.v1.SamplingService.Sample:input_type -> kohort.v1.SampleRequest
-	13, // 30: kohort.v1.SamplingService.GetModel:input_type -> kohort.v1.GetModelRequest
-	15, // 31: kohort.v1.SamplingService.ListModels:input_type -> kohort.v1.ListModelsRequest
-	17, // 32: kohort.v1.SamplingService.DeleteModel:input_type -> kohort.v1.DeleteModelRequest
-	19, // 33: kohort.v1.SamplingService.DownloadModel:input_type -> kohort.v1.DownloadModelRequest
-	22, // 34: kohort.v1.SamplingService.ImportModel:input_type -> kohort.v1.ImportModelRequest
-	7,  // 35: kohort.v1.SamplingService.Sample:output_type -> kohort.v1.SampleResponse
-	14, // 36: kohort.v1.SamplingService.GetModel:output_type -> kohort.v1.GetModelResponse
-	16, // 37: kohort.v1.SamplingService.ListModels:output_type -> kohort.v1.ListModelsResponse
-	18, // 38: kohort.v1.SamplingService.DeleteModel:output_type -> kohort.v1.DeleteModelResponse
-	20, // 39: kohort.v1.SamplingService.DownloadModel:output_type -> kohort.v1.DownloadModelResponse
-	24, // 40: kohort.v1.SamplingService.ImportModel:output_type -> kohort.v1.ImportModelResponse
-	35, // [35:41] is the sub-list for method output_type
-	29, // [29:35] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	34, // 21: kohort.v1.Model.findings:type_name -> kohort.v1.Finding
+	35, // 22: kohort.v1.Model.create_time:type_name -> google.protobuf.Timestamp
+	13, // 23: kohort.v1.Model.abilities:type_name -> kohort.v1.ModelAbilities
+	12, // 24: kohort.v1.GetModelResponse.model:type_name -> kohort.v1.Model
+	12, // 25: kohort.v1.ListModelsResponse.models:type_name -> kohort.v1.Model
+	22, // 26: kohort.v1.DownloadModelResponse.header:type_name -> kohort.v1.BundleInfo
+	24, // 27: kohort.v1.ImportModelRequest.header:type_name -> kohort.v1.ImportHeader
+	29, // 28: kohort.v1.ImportHeader.labels:type_name -> kohort.v1.ImportHeader.LabelsEntry
+	12, // 29: kohort.v1.ImportModelResponse.model:type_name -> kohort.v1.Model
+	1,  // 30: kohort.v1.SamplingService.Sample:input_type -> kohort.v1.SampleRequest
+	14, // 31: kohort.v1.SamplingService.GetModel:input_type -> kohort.v1.GetModelRequest
+	16, // 32: kohort.v1.SamplingService.ListModels:input_type -> kohort.v1.ListModelsRequest
+	18, // 33: kohort.v1.SamplingService.DeleteModel:input_type -> kohort.v1.DeleteModelRequest
+	20, // 34: kohort.v1.SamplingService.DownloadModel:input_type -> kohort.v1.DownloadModelRequest
+	23, // 35: kohort.v1.SamplingService.ImportModel:input_type -> kohort.v1.ImportModelRequest
+	7,  // 36: kohort.v1.SamplingService.Sample:output_type -> kohort.v1.SampleResponse
+	15, // 37: kohort.v1.SamplingService.GetModel:output_type -> kohort.v1.GetModelResponse
+	17, // 38: kohort.v1.SamplingService.ListModels:output_type -> kohort.v1.ListModelsResponse
+	19, // 39: kohort.v1.SamplingService.DeleteModel:output_type -> kohort.v1.DeleteModelResponse
+	21, // 40: kohort.v1.SamplingService.DownloadModel:output_type -> kohort.v1.DownloadModelResponse
+	25, // 41: kohort.v1.SamplingService.ImportModel:output_type -> kohort.v1.ImportModelResponse
+	36, // [36:42] is the sub-list for method output_type
+	30, // [30:36] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_kohort_v1_sampling_proto_init() }
@@ -2270,11 +2395,11 @@ func file_kohort_v1_sampling_proto_init() {
 		(*SampleResponse_Trailer)(nil),
 	}
 	file_kohort_v1_sampling_proto_msgTypes[10].OneofWrappers = []any{}
-	file_kohort_v1_sampling_proto_msgTypes[19].OneofWrappers = []any{
+	file_kohort_v1_sampling_proto_msgTypes[20].OneofWrappers = []any{
 		(*DownloadModelResponse_Header)(nil),
 		(*DownloadModelResponse_Data)(nil),
 	}
-	file_kohort_v1_sampling_proto_msgTypes[21].OneofWrappers = []any{
+	file_kohort_v1_sampling_proto_msgTypes[22].OneofWrappers = []any{
 		(*ImportModelRequest_Header)(nil),
 		(*ImportModelRequest_Data)(nil),
 	}
@@ -2284,7 +2409,7 @@ func file_kohort_v1_sampling_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kohort_v1_sampling_proto_rawDesc), len(file_kohort_v1_sampling_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

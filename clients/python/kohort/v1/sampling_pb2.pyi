@@ -647,6 +647,7 @@ class Model(_message.Message):
     PRIVACY_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ABILITIES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"models/{id}"."""
     display_name: _builtins.str
@@ -693,6 +694,10 @@ class Model(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was published here."""
 
+    @_builtins.property
+    def abilities(self) -> Global___ModelAbilities:
+        """What Sample may ask of it."""
+
     def __init__(
         self,
         *,
@@ -713,14 +718,71 @@ class Model(_message.Message):
         privacy: Global___PrivacyStatement | None = ...,
         findings: _abc.Iterable[_schema_pb2.Finding] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        abilities: Global___ModelAbilities | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "parameters", b"parameters", "privacy", b"privacy", "schema", b"schema"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "create_time", b"create_time", "parameters", b"parameters", "privacy", b"privacy", "schema", b"schema"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_digest", b"bundle_digest", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "display_name", b"display_name", "findings", b"findings", "job", b"job", "labels", b"labels", "name", b"name", "parameters", b"parameters", "privacy", b"privacy", "program", b"program", "schema", b"schema", "size_bytes", b"size_bytes", "trainer", b"trainer", "unit", b"unit", "verified", b"verified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "bundle_digest", b"bundle_digest", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "display_name", b"display_name", "findings", b"findings", "job", b"job", "labels", b"labels", "name", b"name", "parameters", b"parameters", "privacy", b"privacy", "program", b"program", "schema", b"schema", "size_bytes", b"size_bytes", "trainer", b"trainer", "unit", b"unit", "verified", b"verified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class ModelAbilities(_message.Message):
+    """What Sample may ask of a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NATIVE_CONDITIONS_FIELD_NUMBER: _builtins.int
+    REJECTION_CONDITIONS_FIELD_NUMBER: _builtins.int
+    IMPUTATION_FIELD_NUMBER: _builtins.int
+    REBALANCING_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    TRAINING_ROWS_FIELD_NUMBER: _builtins.int
+    TRAINING_PATIENTS_FIELD_NUMBER: _builtins.int
+    imputation: _builtins.bool
+    """Takes `partial_rows`."""
+    rebalancing: _builtins.bool
+    """Takes `rebalancing`."""
+    temperature: _builtins.bool
+    """Takes `temperature` and `top_p`."""
+    training_rows: _builtins.int
+    """Rows that it learned from, which `augmentation_factor` multiplies; 0 where
+    the bundle does not say.
+    """
+    training_patients: _builtins.int
+    """Patients that it learned from; 0 where the bundle does not say."""
+    @_builtins.property
+    def native_conditions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Operators of conditions ("equals", "one_of", "range", "is_null") that it
+        honours by construction, in one pass.
+        """
+
+    @_builtins.property
+    def rejection_conditions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Operators that it honours by drawing until they hold. One that is in neither
+        list is CONDITION_UNSUPPORTED.
+        """
+
+    def __init__(
+        self,
+        *,
+        native_conditions: _abc.Iterable[_builtins.str] | None = ...,
+        rejection_conditions: _abc.Iterable[_builtins.str] | None = ...,
+        imputation: _builtins.bool = ...,
+        rebalancing: _builtins.bool = ...,
+        temperature: _builtins.bool = ...,
+        training_rows: _builtins.int = ...,
+        training_patients: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["imputation", b"imputation", "native_conditions", b"native_conditions", "rebalancing", b"rebalancing", "rejection_conditions", b"rejection_conditions", "temperature", b"temperature", "training_patients", b"training_patients", "training_rows", b"training_rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelAbilities: _TypeAlias = ModelAbilities  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
