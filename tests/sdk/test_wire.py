@@ -40,6 +40,7 @@ EVERYTHING = Column(
     unit="a",
     description="years",
     source_dtype="Int64",
+    fake="mrn",
 )
 SCHEMA = Schema(
     (
@@ -93,7 +94,7 @@ def test_values_of_a_later_contract_count_as_unspecified():
 
 def test_overrides_and_findings_survive():
     overrides = SchemaOverrides(
-        (ColumnOverride("a", "t", Kind.CODE, Handling.DROP, True, "LOINC", ("x", "y")),),
+        (ColumnOverride("a", "t", Kind.CODE, Handling.DROP, True, "LOINC", ("x", "y"), "email"),),
         (TableOverride("t", subject_key=""), TableOverride("u", time_column="day")),
     )
     assert wire.overrides_from_proto(wire.overrides_to_proto(overrides)) == overrides

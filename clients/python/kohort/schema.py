@@ -104,6 +104,7 @@ class Column:
     unit: str = ""
     description: str = ""
     source_dtype: str = ""
+    fake: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,7 @@ class ColumnOverride:
     acknowledge_identifier: bool = False
     vocabulary: str = ""
     levels: tuple[str, ...] = ()
+    fake: str = ""
 
 
 @dataclass(frozen=True)

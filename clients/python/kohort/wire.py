@@ -100,6 +100,7 @@ def column_to_proto(column: Column) -> schema_pb2.Column:
         unit=column.unit,
         description=column.description,
         source_dtype=column.source_dtype,
+        fake=column.fake,
     )
 
 
@@ -121,6 +122,7 @@ def column_from_proto(message: schema_pb2.Column) -> Column:
         unit=message.unit,
         description=message.description,
         source_dtype=message.source_dtype,
+        fake=message.fake,
     )
 
 
@@ -177,6 +179,7 @@ def overrides_to_proto(overrides: SchemaOverrides) -> schema_pb2.SchemaOverrides
                 acknowledge_identifier=c.acknowledge_identifier,
                 vocabulary=c.vocabulary,
                 levels=c.levels,
+                fake=c.fake,
             )
             for c in overrides.columns
         ],
@@ -199,6 +202,7 @@ def overrides_from_proto(message: schema_pb2.SchemaOverrides) -> SchemaOverrides
                 acknowledge_identifier=c.acknowledge_identifier,
                 vocabulary=c.vocabulary,
                 levels=tuple(c.levels),
+                fake=c.fake,
             )
             for c in message.columns
         ),
