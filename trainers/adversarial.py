@@ -13,7 +13,6 @@ weights and optimisers, and no state of a random number generator.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ from torch.nn import functional
 
 from kohort.problem import Problem
 from trainers.base import Floats, Hooks, Progress, Stopped
+from trainers.calibration import blocks, calibrate
 from trainers.checkpoint import Checkpoint
 from trainers.conditions import RowSampler
 from trainers.heads import Layout
@@ -37,9 +37,6 @@ PENALTY = 10.0
 
 _CALIBRATION = (16, 512)
 """Batches, and rows in each, that the finished generator is calibrated on."""
-
-_FARTHEST = 4.0
-"""How far calibration may move an output: what the generator never gives is not forced out of it."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +168,7 @@ class Game:
                 self.generator(self._sampling_inputs(size, rng))
             self.generator.eval().requires_grad_(False)
             logits = self.generator(self._sampling_inputs(batches * size, rng))
-            last = [module for module in self.generator.modules() if isinstance(module, nn.Linear)][-1]
-            last.bias.add_(torch.cat([self._tanh_shift(logits), self._class_shift(logits)]))
+            calibrate(self.generator, self._layout, logits, self._alphas, self._ones)
 
     def _draw(self, size: int, rng: np.random.Generator) -> tuple[Tensor | None, Tensor]:
         """Conditions [size], None without discrete columns, and rows that meet them [size]."""
@@ -201,28 +197,6 @@ class Game:
         asked = self._sampler.conditions.ask(rng.random(size))
         return self._inputs(self._moved(asked) if self._outputs.numel() else None, size)
 
-    def _class_shift(self, logits: Tensor) -> Tensor:
-        """What to add to the softmaxes so that mean probabilities equal the table's, [width - tanhs]."""
-        tanhs, rows = self._layout.tanhs, self._ones.shape[0]
-        counts = torch.bincount(self._ones.flatten().long(), minlength=self._layout.width)[tanhs:]
-        wanted = (counts.float() / rows).clamp_min(0.5 / rows).log()
-        shift = torch.zeros_like(wanted)
-        for _ in range(20):
-            blocks = self._blocks(logits[:, tanhs:] + shift)
-            given = torch.cat([functional.softmax(block, dim=2).mean(dim=0).flatten() for block in blocks])
-            shift = (shift + wanted - given.clamp_min(1e-9).log()).clamp(-_FARTHEST, _FARTHEST)
-        return shift
-
-    def _tanh_shift(self, logits: Tensor) -> Tensor:
-        """What to add to the tanhs so that their means equal the table's, [tanhs]; by bisection."""
-        wanted, outputs = self._alphas.mean(dim=0), logits[:, : self._layout.tanhs]
-        low, high = torch.full_like(wanted, -_FARTHEST), torch.full_like(wanted, _FARTHEST)
-        for _ in range(20):
-            middle = (low + high) / 2
-            above = torch.tanh(outputs + middle).mean(dim=0) > wanted
-            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-        return (low + high) / 2
-
     def _generate(self, asked: Tensor | None) -> tuple[Tensor, Tensor]:
         """Outputs of the generator as they are and activated, both [rows, width]."""
         inputs = self._inputs(asked, self._settings.rows_per_step)
@@ -232,22 +206,15 @@ class Game:
         tanhs = self._layout.tanhs
         gumbel = -torch.empty_like(logits[:, tanhs:]).exponential_().clamp_min(1e-20).log()
         warm = (logits[:, tanhs:] + gumbel) / TEMPERATURE
-        softmaxes = [functional.softmax(block, dim=2).flatten(1) for block in self._blocks(warm)]
+        softmaxes = [functional.softmax(block, dim=2).flatten(1) for block in blocks(warm, self._layout)]
         return logits, torch.cat([torch.tanh(logits[:, :tanhs]), *softmaxes], dim=1)
-
-    def _blocks(self, outputs: Tensor) -> Iterator[Tensor]:
-        """Softmaxes of equal size together: [rows, width - tanhs] → [rows, count, size] each."""
-        for group in self._layout.groups:
-            start = group.start - self._layout.tanhs
-            block = outputs[:, start : start + group.count * group.size]
-            yield block.reshape(-1, group.count, group.size)
 
     def _condition_loss(self, logits: Tensor, asked: Tensor | None) -> Tensor:
         """Cross-entropy between the class asked for and the one given; 0 where nothing is asked."""
         if asked is None:
             return logits.new_zeros(())
-        blocks = self._blocks(logits[:, self._layout.tanhs :])
-        logs = torch.cat([functional.log_softmax(block, dim=2).flatten(1) for block in blocks], dim=1)
+        softmaxes = blocks(logits[:, self._layout.tanhs :], self._layout)
+        logs = torch.cat([functional.log_softmax(block, dim=2).flatten(1) for block in softmaxes], dim=1)
         wanted = self._outputs[asked] - self._layout.tanhs
         loss: Tensor = -logs.gather(1, wanted[:, None]).mean()
         return loss

@@ -9,7 +9,7 @@ imported and nothing is copied.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,7 +33,7 @@ from trainers.base import (
 from trainers.checkpoint import Checkpoint
 from trainers.conditions import Conditions, RowSampler
 from trainers.encoding import Encoding
-from trainers.heads import Classes, Head, Layout, class_limit
+from trainers.heads import Classes, Layout, class_limit
 from trainers.modes import Modes
 from trainers.rows import EncodedRows, encode_rows
 from trainers.search import DOUBLE, cast, flatten, gather, write_locate
@@ -102,48 +102,20 @@ class CtganGenerator:
     @property
     def noise(self) -> Noise:
         """What one unit consumes."""
-        uniforms = sum(head.uniforms for head in self.layout.heads)
-        return Noise(uniforms=uniforms + (self.conditions.width > 0), normals=self.embedding_dim)
+        uniforms = self.layout.uniforms + (self.conditions.width > 0)
+        return Noise(uniforms=uniforms, normals=self.embedding_dim)
 
     def graph(self, ops: Ops, uniform: str, normal: str) -> Sequence[str]:
         """The network with batch norm folded in; a condition is a row of weights, not a vector."""
-        logits = self._write_network(ops, uniform, normal)
-        features = [""] * len(self.layout.heads)
-        for head, first in self._draws():
-            u = ops.slice(uniform, first, first + head.uniforms)
-            softmax = ops.slice(logits, head.start, head.start + head.size)
-            index = ops.draw(softmax, u if head.uniforms == 1 else ops.slice(u, 0, 1))
-            if isinstance(head.content, Classes):
-                features[head.feature] = head.content.write(ops, index, u)
-                continue
-            assert head.alpha is not None
-            alpha = flatten(ops, ops.node("Tanh", ops.slice(logits, head.alpha, head.alpha + 1)))
-            shift = ops.node(
-                "Mul", gather(ops, 4.0 * head.content.deviations, index), cast(ops, alpha, DOUBLE)
-            )
-            features[head.feature] = ops.node("Add", gather(ops, head.content.means, index), shift)
-        return features
+        outputs = self._write_network(ops, uniform, normal)
+        features = self.layout.write(ops, outputs, uniform, first=int(self.conditions.width > 0))
+        return [features[place] for place in range(len(features))]
 
     def reference(self, uniform: Floats, normal: Floats) -> Sequence[Indices | Doubles]:
         """The same by the torch network in evaluation mode and numpy draws."""
-        logits = self._run_network(uniform, normal)
-        features: list[Indices | Doubles] = [np.zeros(0)] * len(self.layout.heads)
-        for head, first in self._draws():
-            u = uniform[:, first : first + head.uniforms]
-            index = _draw(logits[:, head.start : head.start + head.size], u[:, 0])
-            if isinstance(head.content, Classes):
-                features[head.feature] = head.content.decode(index, u)
-            else:
-                assert head.alpha is not None
-                features[head.feature] = head.content.decode(np.tanh(logits[:, head.alpha]), index)
-        return features
-
-    def _draws(self) -> Iterator[tuple[Head, int]]:
-        """Every head with its first uniform."""
-        first = int(self.conditions.width > 0)
-        for head in self.layout.heads:
-            yield head, first
-            first += head.uniforms
+        outputs = self._run_network(uniform, normal)
+        features = self.layout.read(outputs, uniform, first=int(self.conditions.width > 0))
+        return [features[place] for place in range(len(features))]
 
     def _write_network(self, ops: Ops, uniform: str, normal: str) -> str:
         width = self.conditions.width
@@ -268,15 +240,6 @@ def _folded(network: nn.Module) -> list[tuple[Floats, Floats]]:
         layers.append((weight.astype(np.float32), bias.astype(np.float32)))
     layers.append((last.weight.numpy(), last.bias.numpy()))
     return layers
-
-
-def _draw(logits: Floats, uniform: Floats) -> Indices:
-    """Category by inverse CDF of softmax(logits [n, k]) at uniform [n]; int64 [n]."""
-    weights = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
-    ends = np.cumsum(weights, axis=1)
-    passed = ends[:, :-1] <= uniform[:, None].astype(np.float64) * ends[:, -1:]
-    index: Indices = passed.sum(axis=1, dtype=np.int64)
-    return index
 
 
 def _digest(*arrays: npt.NDArray[Any]) -> str:

@@ -144,6 +144,58 @@ class Layout:
             heads = list(same)
             yield Group(heads[0].start, len(heads), size)
 
+    @property
+    def uniforms(self) -> int:
+        """Uniforms that the draws of all heads take."""
+        return sum(head.uniforms for head in self.heads)
+
+    def write(self, ops: Ops, outputs: str, uniform: str, first: int = 0, spread: str = "") -> dict[int, str]:
+        """The features of network outputs [n, width] as a graph, by feature number.
+
+        `first` is the first column of `uniform` that is drawn with; `spread` [n, tanhs] is added to the
+        tanhs, within ±1, where there is one.
+        """
+        features = {}
+        for head, place in self._draws(first):
+            u = ops.slice(uniform, place, place + head.uniforms)
+            softmax = ops.slice(outputs, head.start, head.start + head.size)
+            index = ops.draw(softmax, u if head.uniforms == 1 else ops.slice(u, 0, 1))
+            if isinstance(head.content, Classes):
+                features[head.feature] = head.content.write(ops, index, u)
+                continue
+            assert head.alpha is not None
+            alpha = ops.node("Tanh", ops.slice(outputs, head.alpha, head.alpha + 1))
+            if spread:
+                moved = ops.node("Add", alpha, ops.slice(spread, head.alpha, head.alpha + 1))
+                ends = (ops.constant(np.array(end), np.float32) for end in (-1.0, 1.0))
+                alpha = ops.node("Clip", moved, *ends)
+            features[head.feature] = head.content.write(ops, flatten(ops, alpha), index)
+        return features
+
+    def read(
+        self, outputs: Floats, uniform: Floats, first: int = 0, spread: Floats | None = None
+    ) -> dict[int, Indices | Doubles]:
+        """`write` in numpy."""
+        features: dict[int, Indices | Doubles] = {}
+        for head, place in self._draws(first):
+            u = uniform[:, place : place + head.uniforms]
+            index = _draw(outputs[:, head.start : head.start + head.size], u[:, 0])
+            if isinstance(head.content, Classes):
+                features[head.feature] = head.content.decode(index, u)
+                continue
+            assert head.alpha is not None
+            alpha = np.tanh(outputs[:, head.alpha])
+            if spread is not None:
+                alpha = np.clip(alpha + spread[:, head.alpha], -1.0, 1.0)
+            features[head.feature] = head.content.decode(alpha, index)
+        return features
+
+    def _draws(self, first: int) -> Iterator[tuple[Head, int]]:
+        """Every head with its first uniform."""
+        for head in self.heads:
+            yield head, first
+            first += head.uniforms
+
     def encode(
         self, features: Sequence[npt.NDArray[np.generic]], rng: np.random.Generator
     ) -> tuple[Floats, npt.NDArray[np.int32]]:
@@ -167,3 +219,12 @@ def class_limit(sizes: Sequence[int], wished: int) -> int:
     while limit > 8 and sum(min(size, limit) for size in sizes) > WIDEST:
         limit //= 2
     return limit
+
+
+def _draw(logits: Floats, uniform: Floats) -> Indices:
+    """Category by inverse CDF of softmax(logits [n, k]) at uniform [n]; int64 [n]."""
+    weights = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
+    ends = np.cumsum(weights, axis=1)
+    passed = ends[:, :-1] <= uniform[:, None].astype(np.float64) * ends[:, -1:]
+    index: Indices = passed.sum(axis=1, dtype=np.int64)
+    return index

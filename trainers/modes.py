@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainers.base import Doubles, Floats, Indices
+from trainers.base import Doubles, Floats, Indices, Ops
+from trainers.search import DOUBLE, cast, gather
 
 MOST = 10
 """Modes a column may have."""
@@ -107,6 +108,11 @@ class Modes:
         """The coordinates: μ + 4σα, float64 [n]."""
         result: Doubles = self.means[mode] + 4.0 * self.deviations[mode] * alpha.astype(np.float64)
         return result
+
+    def write(self, ops: Ops, alpha: str, mode: str) -> str:
+        """`decode` as a graph: α float32 [n] and mode int64 [n] → float64 [n]."""
+        shift = ops.node("Mul", gather(ops, 4.0 * self.deviations, mode), cast(ops, alpha, DOUBLE))
+        return str(ops.node("Add", gather(ops, self.means, mode), shift))
 
 
 def _moments(x: Doubles, subjects: npt.NDArray[np.int64]) -> tuple[float, float]:
