@@ -13,13 +13,13 @@ import kohort
 from kohort import AsyncClient, AsyncDataset, AsyncJob, AsyncModel, Client, Dataset, Job, Model
 
 EXPORTS = """
-    AlreadyExists AsyncClient AsyncDataset AsyncJob AsyncModel Bundle CallCancelled Capabilities
-    Client Column ColumnOverride Dataset DatasetInfo DeadlineExceeded FailedPrecondition Finding
+    Allowed AlreadyExists AsyncClient AsyncDataset AsyncJob AsyncModel Bundle CallCancelled Capabilities
+    Client Column ColumnOverride Combination Dataset DatasetInfo DeadlineExceeded FailedPrecondition Finding
     ForeignKey Handling Inferred IntegrityError InvalidRequest Job JobCancelled JobError JobEvent
-    JobFailed JobInfo JobState KeepAlive Kind KohortError Model ModelInfo NotFound Overloaded
-    PermissionDenied PhaseStarted Privacy Problem Progress Provenance Retry RpcError SampleBatch
+    JobFailed JobInfo JobState KeepAlive Kind KohortError Model ModelInfo NotFound OneHot Order Overloaded
+    PermissionDenied PhaseStarted Privacy Problem Progress Provenance Range Retry RpcError SampleBatch
     Schema SchemaOverrides ServerError StateChanged Storage TLS TableOverride TableRole TableSchema
-    Timeouts TrainerInfo Unauthenticated Unavailable Unimplemented Violation __version__ load
+    Timeouts TrainerInfo Unauthenticated Unique Unavailable Unimplemented Violation __version__ load
 """
 
 

@@ -65,6 +65,12 @@ if TYPE_CHECKING:
     from kohort.resources import Provenance as Provenance
     from kohort.resources import StateChanged as StateChanged
     from kohort.resources import TrainerInfo as TrainerInfo
+    from kohort.rules import Allowed as Allowed
+    from kohort.rules import Combination as Combination
+    from kohort.rules import OneHot as OneHot
+    from kohort.rules import Order as Order
+    from kohort.rules import Range as Range
+    from kohort.rules import Unique as Unique
     from kohort.sampling import SampleBatch as SampleBatch
     from kohort.schema import Column as Column
     from kohort.schema import ColumnOverride as ColumnOverride
@@ -94,6 +100,7 @@ _HOMES = {
     "problem": "Problem Violation",
     "resources": "Capabilities DatasetInfo Inferred JobEvent JobInfo JobState ModelInfo PhaseStarted Privacy "
     "Progress Provenance StateChanged TrainerInfo",
+    "rules": "Allowed Combination OneHot Order Range Unique",
     "sampling": "SampleBatch",
     "schema": "Column ColumnOverride Finding ForeignKey Handling Kind Schema SchemaOverrides Storage "
     "TableOverride TableRole TableSchema",

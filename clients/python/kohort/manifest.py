@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+from kohort.constraints import check_constraints
 from kohort.problem import Problem
 from kohort.schema import Column, Finding, Handling, Kind, Schema, Storage, TableRole, TableSchema
 
@@ -215,6 +216,10 @@ def _check_table(table: TableSchema) -> None:
         raise invalid("manifest.schema", "columns are repeated, or none is emitted")
     for column in table.columns:
         _check_column(column)
+    try:
+        check_constraints(table)
+    except Problem:
+        raise invalid("manifest.schema", "a constraint does not fit its columns") from None
 
 
 def _check_column(column: Column) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kohort.problem import Problem
+from kohort.rules import Constraint, constraint_from_json, constraint_to_json
 
 
 class Kind(StrEnum):
@@ -127,6 +128,7 @@ class TableSchema:
     subject_key: str = ""
     time_column: str = ""
     role: TableRole = TableRole.UNSPECIFIED
+    constraints: tuple[Constraint, ...] = ()
 
     def column(self, name: str) -> Column:
         """The column of that name. Raises Problem UNKNOWN_COLUMN."""
@@ -209,6 +211,8 @@ class TableOverride:
     table: str = ""
     subject_key: str | None = None
     time_column: str | None = None
+    constraints: tuple[Constraint, ...] = ()
+    """Added to those that the table has."""
 
 
 @dataclass(frozen=True)
@@ -240,13 +244,15 @@ class SchemaOverrides:
                 )
                 for c in value.get("columns", ())
             ),
-            tuple(TableOverride(**t) for t in value.get("tables", ())),
+            tuple(TableOverride(**{**t, "constraints": _constraints(t)}) for t in value.get("tables", ())),
         )
 
 
 def _to_json(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [_to_json(v) for v in value]
+    if isinstance(value, Constraint):
+        return constraint_to_json(value)
     if hasattr(value, "__dataclass_fields__"):
         return {
             f.name: _to_json(getattr(value, f.name))
@@ -274,4 +280,9 @@ def _table(value: Mapping[str, Any]) -> TableSchema:
         for k in value.get("foreign_keys", ())
     )
     known["role"] = TableRole(value.get("role", "unspecified"))
+    known["constraints"] = _constraints(value)
     return TableSchema(**known)
+
+
+def _constraints(value: Mapping[str, Any]) -> tuple[Constraint, ...]:
+    return tuple(constraint_from_json(entry) for entry in value.get("constraints", ()))

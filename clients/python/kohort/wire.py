@@ -15,6 +15,7 @@ import numpy as np
 from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 
 from kohort.decoding import Dictionaries, check_digest, decode_batch
+from kohort.rulewire import constraints_from_proto, constraints_to_proto
 from kohort.schema import (
     Column,
     ColumnOverride,
@@ -139,6 +140,7 @@ def table_to_proto(table: TableSchema) -> schema_pb2.TableSchema:
         subject_key=table.subject_key,
         time_column=table.time_column,
         role=ROLES.to(table.role),
+        constraints=constraints_to_proto(table.constraints),
     )
 
 
@@ -154,6 +156,7 @@ def table_from_proto(message: schema_pb2.TableSchema) -> TableSchema:
         subject_key=message.subject_key,
         time_column=message.time_column,
         role=ROLES.read(message.role),
+        constraints=constraints_from_proto(message.constraints),
     )
 
 
@@ -184,7 +187,12 @@ def overrides_to_proto(overrides: SchemaOverrides) -> schema_pb2.SchemaOverrides
             for c in overrides.columns
         ],
         tables=[
-            schema_pb2.TableOverride(table=t.table, subject_key=t.subject_key, time_column=t.time_column)
+            schema_pb2.TableOverride(
+                table=t.table,
+                subject_key=t.subject_key,
+                time_column=t.time_column,
+                constraints=constraints_to_proto(t.constraints),
+            )
             for t in overrides.tables
         ],
     )
@@ -211,6 +219,7 @@ def overrides_from_proto(message: schema_pb2.SchemaOverrides) -> SchemaOverrides
                 table=t.table,
                 subject_key=t.subject_key if t.HasField("subject_key") else None,
                 time_column=t.time_column if t.HasField("time_column") else None,
+                constraints=constraints_from_proto(t.constraints),
             )
             for t in message.tables
         ),
