@@ -12,7 +12,7 @@ The graph takes `uniform` float32 [block, uniforms] and `normal` float32
 that is modelled and emitted it gives `c{j}`, in the type of the column's
 storage (STRING: int64 positions in the dictionary), and `v{j}` (bool, true
 where the cell is not null) if cells may be null; all of shape [block]. Columns
-to be regenerated are keys: number or name of the unit.
+to be regenerated are fresh fakes of the unit (`kohort.fakes`).
 
 The graph always runs on whole blocks from unit 0 on, and rows are sliced out,
 so that no range and no batch size can change a byte.
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kohort.columns import Array, Batch
+from kohort.fakes import fake_column, supported
 from kohort.graphcheck import GraphInfo, TensorType, check_graph
 from kohort.manifest import Manifest, invalid
 from kohort.noise import MAX_BLOCK, SCHEME, block_noise, check_units
@@ -36,7 +37,6 @@ from kohort.sessions import SessionFactory, run_graph, runtime_fingerprint
 if TYPE_CHECKING:
     from kohort.programs import SampleSpec
 
-_KEYS = (Storage.INT64, Storage.STRING)
 _MAX_NOISE = 1 << 14
 # TensorProto.DataType
 _FLOAT, _INT32, _INT64, _BOOL, _DOUBLE = 1, 6, 7, 9, 11
@@ -86,7 +86,7 @@ class SinglePass:
             arrays = {
                 column.name: cells[column.name].slice(low - first, high - first)
                 if column.name in cells
-                else _keys(column, low, high)
+                else fake_column(column, spec.seed, low, high)
                 for column in self._plan.table.emitted
             }
             yield Batch(self._plan.table.name, arrays, low, 0, high)
@@ -164,8 +164,8 @@ def _plan(manifest: Manifest) -> _Plan:
     modelled = tuple(c for c in table.emitted if c.handling is not Handling.REGENERATE)
     if not modelled or any(c.storage not in _ELEMENTS for c in modelled):
         raise invalid("manifest.schema", "a column has a storage that this program does not emit")
-    if any(c.storage not in _KEYS for c in table.emitted if c.handling is Handling.REGENERATE):
-        raise invalid("manifest.schema", "a regenerated column is neither INT64 nor STRING")
+    if not all(supported(c.fake, c.storage) for c in table.emitted if c.handling is Handling.REGENERATE):
+        raise invalid("manifest.schema", "a regenerated column has no fakes of its kind and storage")
     return _Plan(table, modelled, str(program.get("graph")), stream, block, uniforms, normals)
 
 
@@ -208,11 +208,3 @@ def _fits(kind: TensorType, element: int, shape: tuple[int, ...]) -> bool:
 
 def _output_names(columns: int) -> list[str]:
     return [f"{kind}{j}" for j in range(columns) for kind in "cv"]
-
-
-def _keys(column: Column, start: int, stop: int) -> Array:
-    """Fresh keys: unit + 1, or a name that shows that it is synthetic."""
-    units = np.arange(start, stop, dtype=np.int64)
-    if column.storage is Storage.STRING:
-        return Array(column.storage, np.array([f"syn-{u:012d}" for u in units.tolist()], dtype=object))
-    return Array(column.storage, units + 1)
