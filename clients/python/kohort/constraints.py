@@ -8,26 +8,27 @@ because its column is regenerated as a key.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kohort.celltext import NUMERIC, cell_of, number_of
 from kohort.columns import Array
 from kohort.problem import Problem, Violation
 from kohort.rules import Allowed, Combination, Constraint, OneHot, Order, Range, Unique, columns_of
 from kohort.schema import Column, Handling, Kind, Storage, TableSchema
+from kohort.values import read_value
 
 __all__ = ["check_constraints", "holds", "range_of"]
 
 Mask = npt.NDArray[np.bool_]
 
 _LABELS = frozenset({Kind.BOOLEAN, Kind.CATEGORY, Kind.ORDINAL, Kind.CODE})
-_INT64 = (-(2**63), 2**63 - 1)
+_NUMERIC = frozenset(
+    {Storage.INT64, Storage.DOUBLE, Storage.DECIMAL, Storage.DATE, Storage.DATETIME, Storage.DURATION}
+)
 
 
 def holds(constraints: Iterable[Constraint], table_schema: TableSchema, arrays: Mapping[str, Array]) -> Mask:
@@ -64,22 +65,15 @@ def range_of(constraints: Iterable[Constraint], column: Column) -> tuple[Any, An
 
     Ints of 64 bits; for doubles floats, which may be infinite.
     """
-    low, high = (-math.inf, math.inf) if column.storage is Storage.DOUBLE else _INT64
+    double = column.storage is Storage.DOUBLE
+    low, high = (-math.inf, math.inf) if double else (-(2**63), 2**63 - 1)
     for constraint in constraints:
-        if not isinstance(constraint, Range) or constraint.column != column.name:
-            continue
-        if constraint.minimum is not None:
-            low = max(low, _bound(constraint.minimum, column, math.ceil))
-        if constraint.maximum is not None:
-            high = min(high, _bound(constraint.maximum, column, math.floor))
+        if isinstance(constraint, Range) and constraint.column == column.name:
+            if constraint.minimum is not None:
+                low = max(low, read_value(constraint.minimum, column, column.name, "minimum"))
+            if constraint.maximum is not None:
+                high = min(high, read_value(constraint.maximum, column, column.name, "maximum"))
     return low, high
-
-
-def _bound(text: str, column: Column, whole: Callable[[Fraction], int]) -> int | float:
-    if column.storage is Storage.DOUBLE:
-        number_of(text, column)
-        return float(text)
-    return min(max(whole(number_of(text, column)), _INT64[0]), _INT64[1])
 
 
 def _in_order(rule: Order, low: Column, high: Column, below: Array, above: Array) -> Mask:
@@ -109,7 +103,7 @@ def _allowed(rule: Allowed, column: Column, array: Array) -> Mask:
 
 @lru_cache(maxsize=256)
 def _cells(rule: Allowed, column: Column) -> frozenset[Any]:
-    return frozenset(cell_of(text, column) for text in rule.values)
+    return frozenset(read_value(text, column, column.name) for text in rule.values)
 
 
 def _one_hot(arrays: Sequence[Array]) -> Mask:
@@ -158,7 +152,7 @@ def _unusable(column: Column | None, constraint: Constraint) -> str:
         return "a constraint names it, but it is regenerated"
     labelled = column.kind in _LABELS or column.storage is Storage.STRING
     match constraint:
-        case Range() | Order() if column.storage not in NUMERIC:
+        case Range() | Order() if column.storage not in _NUMERIC:
             return "is neither of numbers nor of dates or times"
         case Combination() if not labelled:
             return "combinations are of columns of categories"
@@ -178,8 +172,8 @@ def _contradiction(constraint: Constraint, columns: Sequence[Column], table: Tab
         case Range():
             try:
                 low, high = range_of(table.constraints, first)
-            except ValueError as error:
-                return f"a bound of its range {error}"
+            except Problem as problem:
+                return f"a bound of its range {problem.violations[0].description}"
             return "no value lies in its range" if low > high else ""
         case Order(low=low, high=high):
             second = columns[1]
@@ -194,9 +188,9 @@ def _contradiction(constraint: Constraint, columns: Sequence[Column], table: Tab
         case Allowed(values=values):
             try:
                 for text in values:
-                    cell_of(text, first)
-            except ValueError as error:
-                return f"an allowed value {error}"
+                    read_value(text, first, first.name)
+            except Problem as problem:
+                return f"an allowed value {problem.violations[0].description}"
         case Unique():
             keys = [c for c in columns if c.handling is Handling.REGENERATE and c.kind is Kind.ID]
             return "" if keys else "only keys that are regenerated are unique; make one of the columns an id"
