@@ -82,6 +82,7 @@ FINDING_REASONS = frozenset(
         "STOPPED_EARLY",
         "TRAINER_CHOSEN",
         "BATCH_HALVED",
+        "QUASI_IDENTIFIER",
     }
 )
 """Reasons that only `Finding` carries."""

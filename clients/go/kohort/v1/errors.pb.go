@@ -106,8 +106,8 @@ const (
 	ErrorReason_ERROR_REASON_DATASET_EXPIRED ErrorReason = 50
 	// FAILED_PRECONDITION: a job still needs the dataset.
 	ErrorReason_ERROR_REASON_DATASET_IN_USE ErrorReason = 51
-	// FAILED_PRECONDITION: a column looks like a direct identifier and nobody
-	// has declared or acknowledged it.
+	// FAILED_PRECONDITION: a column is to be learned that looks like a direct
+	// identifier, and nobody has acknowledged it. Also a finding, before Train.
 	ErrorReason_ERROR_REASON_IDENTIFIER_UNACKNOWLEDGED ErrorReason = 52
 	// FAILED_PRECONDITION: fewer patients than the thresholds need.
 	ErrorReason_ERROR_REASON_TOO_FEW_PATIENTS ErrorReason = 53
@@ -156,7 +156,7 @@ const (
 	ErrorReason_ERROR_REASON_MAX_RUNTIME_EXCEEDED ErrorReason = 104
 	// Jobs: the worker ran out of memory.
 	ErrorReason_ERROR_REASON_OUT_OF_MEMORY ErrorReason = 105
-	// Findings: this looks like a direct identifier.
+	// Findings: this looks like a direct identifier; dropped.
 	ErrorReason_ERROR_REASON_DIRECT_IDENTIFIER ErrorReason = 120
 	// Findings: free text, dropped.
 	ErrorReason_ERROR_REASON_FREE_TEXT ErrorReason = 121
@@ -188,6 +188,8 @@ const (
 	ErrorReason_ERROR_REASON_TRAINER_CHOSEN ErrorReason = 134
 	// Findings: memory ran out; training went on with smaller batches.
 	ErrorReason_ERROR_REASON_BATCH_HALVED ErrorReason = 135
+	// Findings: a date, an age or a place finer than Safe Harbor leaves it; learned as it is.
+	ErrorReason_ERROR_REASON_QUASI_IDENTIFIER ErrorReason = 136
 )
 
 // Enum value maps for ErrorReason.
@@ -270,6 +272,7 @@ var (
 		133: "ERROR_REASON_STOPPED_EARLY",
 		134: "ERROR_REASON_TRAINER_CHOSEN",
 		135: "ERROR_REASON_BATCH_HALVED",
+		136: "ERROR_REASON_QUASI_IDENTIFIER",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                 0,
@@ -349,6 +352,7 @@ var (
 		"ERROR_REASON_STOPPED_EARLY":               133,
 		"ERROR_REASON_TRAINER_CHOSEN":              134,
 		"ERROR_REASON_BATCH_HALVED":                135,
+		"ERROR_REASON_QUASI_IDENTIFIER":            136,
 	}
 )
 
@@ -383,7 +387,7 @@ var File_kohort_v1_errors_proto protoreflect.FileDescriptor
 
 const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x16kohort/v1/errors.proto\x12\tkohort.v1*\xf7\x14\n" +
+	"\x16kohort/v1/errors.proto\x12\tkohort.v1*\x9b\x15\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\x1f\n" +
@@ -462,7 +466,8 @@ const file_kohort_v1_errors_proto_rawDesc = "" +
 	"#ERROR_REASON_IDENTIFIER_REGENERATED\x10\x84\x01\x12\x1f\n" +
 	"\x1aERROR_REASON_STOPPED_EARLY\x10\x85\x01\x12 \n" +
 	"\x1bERROR_REASON_TRAINER_CHOSEN\x10\x86\x01\x12\x1e\n" +
-	"\x19ERROR_REASON_BATCH_HALVED\x10\x87\x01Bh\n" +
+	"\x19ERROR_REASON_BATCH_HALVED\x10\x87\x01\x12\"\n" +
+	"\x1dERROR_REASON_QUASI_IDENTIFIER\x10\x88\x01Bh\n" +
 	"\fio.kohort.v1B\vErrorsProtoP\x01Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\xaa\x02\tKohort.V1b\x06proto3"
 
 var (

@@ -1214,13 +1214,13 @@ type ColumnOverride struct {
 	// identifier is honoured only together with `acknowledge_identifier`.
 	Handling Handling `protobuf:"varint,4,opt,name=handling,proto3,enum=kohort.v1.Handling" json:"handling,omitempty"`
 	// States that a person has looked at this column and that it identifies
-	// nobody. Without it a likely but undeclared identifier refuses the job.
+	// nobody. Without it a likely identifier is dropped or given fresh fakes.
 	AcknowledgeIdentifier bool `protobuf:"varint,5,opt,name=acknowledge_identifier,json=acknowledgeIdentifier,proto3" json:"acknowledge_identifier,omitempty"`
 	// Replaces the code system.
 	Vocabulary string `protobuf:"bytes,6,opt,name=vocabulary,proto3" json:"vocabulary,omitempty"`
 	// Replaces the order of an ordinal column.
 	Levels []string `protobuf:"bytes,7,rep,name=levels,proto3" json:"levels,omitempty"`
-	// Replaces what fresh fakes look like.
+	// Replaces what fresh fakes look like, and asks for them where `handling` is unset.
 	Fake          string `protobuf:"bytes,8,opt,name=fake,proto3" json:"fake,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -99,8 +99,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DATASET_IN_USE: _ErrorReason.ValueType  # 51
     """FAILED_PRECONDITION: a job still needs the dataset."""
     ERROR_REASON_IDENTIFIER_UNACKNOWLEDGED: _ErrorReason.ValueType  # 52
-    """FAILED_PRECONDITION: a column looks like a direct identifier and nobody
-    has declared or acknowledged it.
+    """FAILED_PRECONDITION: a column is to be learned that looks like a direct
+    identifier, and nobody has acknowledged it. Also a finding, before Train.
     """
     ERROR_REASON_TOO_FEW_PATIENTS: _ErrorReason.ValueType  # 53
     """FAILED_PRECONDITION: fewer patients than the thresholds need."""
@@ -151,7 +151,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_OUT_OF_MEMORY: _ErrorReason.ValueType  # 105
     """Jobs: the worker ran out of memory."""
     ERROR_REASON_DIRECT_IDENTIFIER: _ErrorReason.ValueType  # 120
-    """Findings: this looks like a direct identifier."""
+    """Findings: this looks like a direct identifier; dropped."""
     ERROR_REASON_FREE_TEXT: _ErrorReason.ValueType  # 121
     """Findings: free text, dropped."""
     ERROR_REASON_ALL_NULL: _ErrorReason.ValueType  # 122
@@ -182,6 +182,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Findings: which trainer was chosen, and why."""
     ERROR_REASON_BATCH_HALVED: _ErrorReason.ValueType  # 135
     """Findings: memory ran out; training went on with smaller batches."""
+    ERROR_REASON_QUASI_IDENTIFIER: _ErrorReason.ValueType  # 136
+    """Findings: a date, an age or a place finer than Safe Harbor leaves it; learned as it is."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every stable reason. A failed call carries google.rpc.ErrorInfo with
@@ -268,8 +270,8 @@ ERROR_REASON_DATASET_EXPIRED: ErrorReason.ValueType  # 50
 ERROR_REASON_DATASET_IN_USE: ErrorReason.ValueType  # 51
 """FAILED_PRECONDITION: a job still needs the dataset."""
 ERROR_REASON_IDENTIFIER_UNACKNOWLEDGED: ErrorReason.ValueType  # 52
-"""FAILED_PRECONDITION: a column looks like a direct identifier and nobody
-has declared or acknowledged it.
+"""FAILED_PRECONDITION: a column is to be learned that looks like a direct
+identifier, and nobody has acknowledged it. Also a finding, before Train.
 """
 ERROR_REASON_TOO_FEW_PATIENTS: ErrorReason.ValueType  # 53
 """FAILED_PRECONDITION: fewer patients than the thresholds need."""
@@ -320,7 +322,7 @@ ERROR_REASON_MAX_RUNTIME_EXCEEDED: ErrorReason.ValueType  # 104
 ERROR_REASON_OUT_OF_MEMORY: ErrorReason.ValueType  # 105
 """Jobs: the worker ran out of memory."""
 ERROR_REASON_DIRECT_IDENTIFIER: ErrorReason.ValueType  # 120
-"""Findings: this looks like a direct identifier."""
+"""Findings: this looks like a direct identifier; dropped."""
 ERROR_REASON_FREE_TEXT: ErrorReason.ValueType  # 121
 """Findings: free text, dropped."""
 ERROR_REASON_ALL_NULL: ErrorReason.ValueType  # 122
@@ -351,4 +353,6 @@ ERROR_REASON_TRAINER_CHOSEN: ErrorReason.ValueType  # 134
 """Findings: which trainer was chosen, and why."""
 ERROR_REASON_BATCH_HALVED: ErrorReason.ValueType  # 135
 """Findings: memory ran out; training went on with smaller batches."""
+ERROR_REASON_QUASI_IDENTIFIER: ErrorReason.ValueType  # 136
+"""Findings: a date, an age or a place finer than Safe Harbor leaves it; learned as it is."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

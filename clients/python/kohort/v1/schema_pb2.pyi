@@ -679,12 +679,12 @@ class ColumnOverride(_message.Message):
     """
     acknowledge_identifier: _builtins.bool
     """States that a person has looked at this column and that it identifies
-    nobody. Without it a likely but undeclared identifier refuses the job.
+    nobody. Without it a likely identifier is dropped or given fresh fakes.
     """
     vocabulary: _builtins.str
     """Replaces the code system."""
     fake: _builtins.str
-    """Replaces what fresh fakes look like."""
+    """Replaces what fresh fakes look like, and asks for them where `handling` is unset."""
     @_builtins.property
     def levels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Replaces the order of an ordinal column."""
