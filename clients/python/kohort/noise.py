@@ -36,6 +36,7 @@ MAX_UNIT = 1 << 53
 """Units are below this number: exact in a double, so in every client language."""
 
 _WORD = (1 << 64) - 1
+_MULTIPLIERS, _WEYL = (0xD2E7470EE14C6C93, 0xCA5A826395121157), (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 # sin(πx) = x P(x²) on [-1/2, 1/2]; Chebyshev fit, error 5e-9 before rounding.
 _SINE = tuple(map(np.float32, (3.1415927, -5.1677103, 2.5500774, -0.5982913, 0.07765766)))
 # -2 ln m = s (-4 + s² Q(s²)) with s = (m - 1) / (m + 1), m in [√½, √2).
@@ -93,6 +94,30 @@ class Substream:
         return _draw(self.generator, 1, 0, count)[1].ravel()
 
 
+def substreams(
+    seed: int,
+    units: npt.NDArray[np.int64],
+    attempts: npt.NDArray[np.int64],
+    stream: int,
+    uniforms: int,
+    normals: int,
+) -> tuple[Floats, Floats]:
+    """The first noise of many substreams at once: row i is `substream(seed, units[i], attempts[i], stream)`
+    read as one unit of a block is.
+
+    Returns:
+        Uniforms [n, uniforms] and normals [n, normals].
+    """
+    words = words_per_unit(uniforms, normals)
+    flat, curved = np.empty((units.size, uniforms), np.float32), np.empty((units.size, normals), np.float32)
+    step = max(1, _CHUNK // max(words, 1))
+    for start in range(0, units.size, step):
+        part = slice(start, start + step)
+        raw = _philox(_key(seed, stream), units[part], attempts[part], words)
+        _read(raw, flat[part], curved[part])
+    return flat, curved
+
+
 def substream(seed: int, unit: int, attempt: int = 0, stream: int = 0) -> Substream:
     """What unit `unit` draws by itself: rejection, lengths, steps of a loop.
 
@@ -111,23 +136,72 @@ def _counter(*words: int) -> npt.NDArray[np.uint64]:
 
 def _draw(generator: np.random.Philox, rows: int, uniforms: int, normals: int) -> tuple[Floats, Floats]:
     words = words_per_unit(uniforms, normals)
-    pairs = (normals + 1) // 2
     flat, curved = np.empty((rows, uniforms), np.float32), np.empty((rows, normals), np.float32)
     step = max(1, _CHUNK // max(words, 1))
     for start in range(0, rows, step):
         some = min(step, rows - start)
         raw = np.asarray(generator.random_raw(some * words), dtype="<u8")
-        # The high half of a word comes first, which is second in little-endian memory.
-        halves = raw.view("<u4").reshape(some, words, 2)[:, :, ::-1]
-        bits = np.right_shift(halves, 9).view(np.int32).reshape(some, 2 * words)
-        flat[start : start + some] = _uniform(bits[:, :uniforms])
-        if pairs:
-            # Halves side by side make every later pass a contiguous one.
-            first, second = np.ascontiguousarray(
-                bits[:, uniforms : uniforms + 2 * pairs].reshape(some, pairs, 2).transpose(2, 0, 1)
-            )
-            _box_muller(first, second, curved[start : start + some])
+        _read(raw.reshape(some, words), flat[start : start + some], curved[start : start + some])
     return flat, curved
+
+
+def _read(raw: npt.NDArray[np.uint64], flat: Floats, curved: Floats) -> None:
+    """Words [n, w] as uniforms and normals, into `flat` and `curved`."""
+    rows, words = raw.shape
+    uniforms, pairs = flat.shape[1], (curved.shape[1] + 1) // 2
+    # The high half of a word comes first, which is second in little-endian memory.
+    halves = raw.view("<u4").reshape(rows, words, 2)[:, :, ::-1]
+    bits = np.right_shift(halves, 9).view(np.int32).reshape(rows, 2 * words)
+    flat[...] = _uniform(bits[:, :uniforms])
+    if pairs:
+        # Halves side by side make every later pass a contiguous one.
+        first, second = np.ascontiguousarray(
+            bits[:, uniforms : uniforms + 2 * pairs].reshape(rows, pairs, 2).transpose(2, 0, 1)
+        )
+        _box_muller(first, second, curved)
+
+
+def _philox(
+    key: npt.NDArray[np.uint64], units: npt.NDArray[np.int64], attempts: npt.NDArray[np.int64], words: int
+) -> npt.NDArray[np.uint64]:
+    """The first words of the substreams' generators, [n, words]: what numpy's own gives one at a time."""
+    blocks, shape = -(-words // 4), (units.size, -(-words // 4))
+    # numpy counts up before it draws, so the first block has number 1.
+    x0 = np.broadcast_to(np.arange(1, blocks + 1, dtype=np.uint64), shape).copy()
+    x1 = np.repeat(units.astype(np.uint64), blocks).reshape(shape)
+    x2 = np.repeat(attempts.astype(np.uint64), blocks).reshape(shape)
+    x3 = np.ones(shape, np.uint64)
+    k0, k1 = int(key[0]), int(key[1])
+    for _ in range(10):
+        high0, low0 = _product(x0, _MULTIPLIERS[0])
+        high1, low1 = _product(x2, _MULTIPLIERS[1])
+        high1 ^= x1
+        high1 ^= np.uint64(k0)
+        high0 ^= x3
+        high0 ^= np.uint64(k1)
+        x0, x1, x2, x3 = high1, low1, high0, low0
+        k0, k1 = (k0 + _WEYL[0]) & _WORD, (k1 + _WEYL[1]) & _WORD
+    found = np.stack([x0, x1, x2, x3], axis=2).reshape(units.size, 4 * blocks)[:, :words]
+    return np.ascontiguousarray(found, dtype="<u8")
+
+
+def _product(x: npt.NDArray[np.uint64], factor: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """High and low word of x times a constant, by halves."""
+    low_half, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    b, a = np.uint64(factor & 0xFFFFFFFF), np.uint64(factor >> 32)
+    d, c = x & low_half, x >> half
+    middle = d * b
+    middle >>= half
+    middle += c * b
+    high = middle >> half
+    middle &= low_half
+    d *= a
+    middle += d
+    middle >>= half
+    high += middle
+    c *= a
+    high += c
+    return high, x * np.uint64(factor)
 
 
 def _uniform(k: Ints) -> Floats:
