@@ -5,14 +5,13 @@ training-by-sampling. Gulrajani et al. 2017 (arXiv 1704.00028): Wasserstein
 critic with gradient penalty. Lin et al. 2018 (arXiv 1712.04086): the critic
 judges packs of rows. The networks come from outside.
 
-Step s of a seed draws from random streams of its own, so a fit that goes on
-from a checkpoint takes the very steps it would have taken: a checkpoint holds
-weights and optimisers, and no state of a random number generator.
+How training goes on, ends and is resumed is `trainers.loop`'s affair.
 """
 
 from __future__ import annotations
 
-import time
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kohort.problem import Problem
-from trainers.base import Floats, Hooks, Progress, Stopped
+from trainers.base import Floats, Hooks, Indices
 from trainers.calibration import blocks, calibrate
 from trainers.checkpoint import Checkpoint
+from trainers.compute import autocast, clipped, moved, streams
 from trainers.conditions import RowSampler
 from trainers.heads import Layout
+from trainers.loop import GRADIENT_NORM, Plan, run
 
 TEMPERATURE = 0.2
 """Of the Gumbel-softmax."""
@@ -55,8 +55,12 @@ class Settings:
 
     @property
     def rows_per_step(self) -> int:
-        """`batch_size` as whole packs of rows; at least one pack, and two rows for batch statistics."""
-        packs = max(1, self.batch_size // self.pac)
+        """`batch_size` as whole packs of rows."""
+        return self.packed(self.batch_size)
+
+    def packed(self, rows: int) -> int:
+        """So many rows as whole packs; at least one pack, and two rows for batch statistics."""
+        packs = max(1, rows // self.pac)
         return max(packs, 2 if self.pac == 1 else 1) * self.pac
 
 
@@ -101,50 +105,51 @@ class Game:
         )
 
     def play(self, seed: int, hooks: Hooks, checkpoint: Checkpoint) -> None:
-        """All epochs, or what a checkpoint leaves of them.
+        """All epochs, or what a checkpoint leaves of them; raises as `loop.run`.
 
-        Raises:
-            Stopped: within one step of being asked; the state is saved first.
-            Problem: TRAINING_DIVERGED when losses leave the finite numbers.
+        Rows are drawn as conditions ask for them, whichever the loop names, so
+        an epoch is as many steps as go through the table once. There is no
+        validation loss: no epoch is better than the last.
         """
-        size, epochs = self._settings.rows_per_step, self._settings.epochs
+        size = self._settings.rows_per_step
         steps = -(-self._alphas.shape[0] // size)
-        first, began = self._restore(checkpoint.load()), time.perf_counter()
-        for step in range(first, epochs * steps):
-            self._stop_if_asked(hooks, checkpoint, step)
-            rng = _streams(seed, step)
+        run(self, Plan(steps * size, self._settings.epochs, size, seed), hooks, checkpoint)
 
-            for _ in range(self._settings.discriminator_steps):
-                asked, rows = self._draw(size, rng)
-                with torch.no_grad():
-                    fake = self._generate(asked)[1]
-                d_loss = self._critic_loss(self._real(rows), fake, self._one_hot(asked))
-                self._d_optimiser.zero_grad(set_to_none=True)
-                d_loss.backward()  # type: ignore[no-untyped-call]
-                self._d_optimiser.step()
+    def step(self, rows: Indices, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        """`discriminator_steps`, then one of the generator, on as many rows in whole packs."""
+        size = self._settings.packed(rows.size)
+        self.discriminator.requires_grad_(True)
+        for _ in range(self._settings.discriminator_steps):
+            asked, real = self._draw(size, rng)
+            with torch.no_grad():
+                fake = self._generate(asked, size)[1]
+            d_loss = self._critic_loss(self._real(real), fake, self._one_hot(asked, size))
+            self._d_optimiser.zero_grad(set_to_none=True)
+            d_loss.backward()  # type: ignore[no-untyped-call]
+            self._d_optimiser.step()
 
-            asked, _ = self._draw(size, rng)
-            self.discriminator.requires_grad_(False)
-            logits, fake = self._generate(asked)
-            judged = self.discriminator(torch.cat([fake, self._one_hot(asked)], dim=1))
-            g_loss = self._condition_loss(logits, asked) - judged.mean()
-            self._g_optimiser.zero_grad(set_to_none=True)
-            g_loss.backward()
-            self._g_optimiser.step()
-            self.discriminator.requires_grad_(True)
+        asked, _ = self._draw(size, rng)
+        self.discriminator.requires_grad_(False)
+        logits, fake = self._generate(asked, size)
+        judged = self.discriminator(torch.cat([fake, self._one_hot(asked, size)], dim=1))
+        g_loss = self._condition_loss(logits, asked) - judged.mean()
+        self._g_optimiser.zero_grad(set_to_none=True)
+        g_loss.backward()
+        norm = clipped(self.generator)
+        self._g_optimiser.step()
+        return {"generator": g_loss, "discriminator": d_loss, GRADIENT_NORM: norm}
 
-            if (step + 1) % steps == 0:
-                losses = {"generator": float(g_loss.detach()), "discriminator": float(d_loss.detach())}
-                epoch = (step + 1) // steps
-                if not np.isfinite([*losses.values()]).all():
-                    raise Problem(
-                        "TRAINING_DIVERGED",
-                        f"losses left the finite numbers by epoch {epoch}; lower the learning rates",
-                    )
-                speed = (step + 1 - first) * size / (time.perf_counter() - began)
-                hooks.progress(Progress(epoch, epochs, losses, speed))
-            if checkpoint.due and np.isfinite(float(g_loss.detach())):
-                checkpoint.save(self._state(step + 1))
+    def validate(self) -> float:
+        """None: a critic's loss says nothing of how good the rows are."""
+        return math.nan
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Both networks."""
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def optimisers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """Both optimisers."""
+        return {"generator": self._g_optimiser, "discriminator": self._d_optimiser}
 
     def calibrate(self, seed: int) -> None:
         """Fits the finished generator to how it will be sampled, and freezes it.
@@ -156,7 +161,7 @@ class Game:
         as the table holds it and every number lies in its modes where the
         table's do on average, which an adversary enforces but loosely.
         """
-        rng = _streams(seed, -1)
+        rng = streams(seed, 0, 0)
         norms = [module for module in self.generator.modules() if isinstance(module, nn.BatchNorm1d)]
         for norm in norms:
             norm.reset_running_stats()
@@ -182,25 +187,25 @@ class Game:
         batch[:, : alphas.shape[1]] = alphas
         return batch.scatter_(1, self._ones[rows].long(), 1.0)
 
-    def _one_hot(self, asked: Tensor | None) -> Tensor:
-        """The conditional vector, [rows, conditions]; no columns where nothing is asked."""
+    def _one_hot(self, asked: Tensor | None, size: int) -> Tensor:
+        """The conditional vector, [size, conditions]; no columns where nothing is asked."""
         width = self._sampler.conditions.width
         if asked is None:
-            return torch.zeros(self._settings.rows_per_step, 0, device=self._device)
-        return torch.zeros(asked.shape[0], width, device=self._device).scatter_(1, asked[:, None], 1.0)
+            return torch.zeros(size, 0, device=self._device)
+        return torch.zeros(size, width, device=self._device).scatter_(1, asked[:, None], 1.0)
 
     def _inputs(self, asked: Tensor | None, size: int) -> Tensor:
         noise = torch.randn(size, self._settings.embedding_dim, device=self._device)
-        return noise if asked is None else torch.cat([noise, self._one_hot(asked)], dim=1)
+        return noise if asked is None else torch.cat([noise, self._one_hot(asked, size)], dim=1)
 
     def _sampling_inputs(self, size: int, rng: np.random.Generator) -> Tensor:
         asked = self._sampler.conditions.ask(rng.random(size))
         return self._inputs(self._moved(asked) if self._outputs.numel() else None, size)
 
-    def _generate(self, asked: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Outputs of the generator as they are and activated, both [rows, width]."""
-        inputs = self._inputs(asked, self._settings.rows_per_step)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
+    def _generate(self, asked: Tensor | None, size: int) -> tuple[Tensor, Tensor]:
+        """Outputs of the generator as they are and activated, both [size, width]."""
+        inputs = self._inputs(asked, size)
+        with autocast(self._device):
             logits = self.generator(inputs)
         logits = logits.float()
         tanhs = self._layout.tanhs
@@ -231,51 +236,5 @@ class Game:
         loss: Tensor = on_fake.mean() - on_real.mean() + PENALTY * (norm - 1.0).square().mean()
         return loss
 
-    def _stop_if_asked(self, hooks: Hooks, checkpoint: Checkpoint, step: int) -> None:
-        try:
-            hooks.check()
-        except Stopped:
-            checkpoint.save(self._state(step))
-            raise
-
     def _moved(self, array: npt.NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(array)
-        if self._device.type != "cuda":
-            return tensor.to(self._device)
-        return tensor.pin_memory().to(self._device, non_blocking=True)
-
-    def _state(self, step: int) -> dict[str, npt.NDArray[Any]]:
-        """Everything that step `step` depends on, as arrays by dotted names."""
-        state = {"step": np.array(step)}
-        for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
-            for key, value in network.state_dict().items():
-                state[f"{name}.{key}"] = value.cpu().numpy()
-        for name, optimiser in (("g_optimiser", self._g_optimiser), ("d_optimiser", self._d_optimiser)):
-            for index, slots in optimiser.state_dict()["state"].items():
-                for key, value in slots.items():
-                    state[f"{name}.{index}.{key}"] = value.cpu().numpy()
-        return state
-
-    def _restore(self, state: dict[str, npt.NDArray[Any]] | None) -> int:
-        """Takes up a saved state; the step to go on with."""
-        if state is None:
-            return 0
-        for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
-            weights = {key: torch.from_numpy(state[f"{name}.{key}"]) for key in network.state_dict()}
-            network.load_state_dict(weights)
-        for name, optimiser in (("g_optimiser", self._g_optimiser), ("d_optimiser", self._d_optimiser)):
-            slots: dict[int, dict[str, Tensor]] = {}
-            for key, value in state.items():
-                if key.startswith(f"{name}."):
-                    _, index, slot = key.split(".")
-                    slots.setdefault(int(index), {})[slot] = torch.from_numpy(value)
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": slots, "param_groups": groups})
-        return int(state["step"])
-
-
-def _streams(seed: int, step: int) -> np.random.Generator:
-    """The random streams of one step: numpy's is returned, torch's is set."""
-    entropy = np.random.SeedSequence([seed & (2**64 - 1), step + 1])
-    torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
-    return np.random.default_rng(entropy)
+        return moved(array, self._device)

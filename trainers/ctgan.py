@@ -8,13 +8,11 @@ imported and nothing is copied.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from kohort.schema import Kind
 from trainers.base import (
@@ -201,8 +199,7 @@ class CtganTrainer:
             )
             sampler = RowSampler.of(conditions, layout, ones)
             game = Game(networks, layout, sampler, alphas, ones, settings, device)
-            identity = [self.info.name, dict(request.parameters), request.seed, _digest(alphas, ones)]
-            game.play(request.seed, hooks, Checkpoint(hooks, self.info.name, identity))
+            game.play(request.seed, hooks, Checkpoint.of(request, hooks, self.info.name, alphas, ones))
             game.calibrate(request.seed)
         return CtganGenerator(rows.encoding, layout, conditions, game.generator.cpu(), settings.embedding_dim)
 
@@ -240,11 +237,3 @@ def _folded(network: nn.Module) -> list[tuple[Floats, Floats]]:
         layers.append((weight.astype(np.float32), bias.astype(np.float32)))
     layers.append((last.weight.numpy(), last.bias.numpy()))
     return layers
-
-
-def _digest(*arrays: npt.NDArray[Any]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(repr(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
