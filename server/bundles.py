@@ -15,6 +15,7 @@ from kohort.programs import SampleSpec
 from kohort.schema import Finding
 from kohort.v1 import sampling_pb2
 from server import validation
+from server.abilities import abilities, learned_from
 from server.blobs import BlobMissingError, BlobStore, bundle_key
 from server.modelcache import Loaded
 from server.records import ModelRecord, Principal
@@ -73,7 +74,14 @@ class Bundles:
         if bundle.digest != model.bundle_digest:
             _log.error("stored bundle damaged", model=model.id, reason="DIGEST_MISMATCH")
             raise Problem("INTERNAL", "the stored bundle is damaged")
-        return Loaded(program, bundle.manifest.content_digest, bundle.manifest.privacy)
+        rows, patients = learned_from(bundle.manifest)
+        return Loaded(
+            program,
+            bundle.manifest.content_digest,
+            bundle.manifest.privacy,
+            training_rows=rows,
+            training_patients=patients,
+        )
 
     def open(self, model: ModelRecord) -> BinaryIO:
         """The bytes of a published bundle. Raises Problem STORE_UNAVAILABLE when they are not there."""
@@ -172,6 +180,7 @@ class Bundles:
             findings=manifest.findings if verified else (*manifest.findings, warning),
             create_time=0.0,  # the database's clock decides
             blob_key=bundle_key(who.tenant, identifier, 0),
+            abilities=abilities(bundle),
         )
         self._blobs.put(record.blob_key, path)
         stored, created = self._store.models.create(

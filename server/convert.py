@@ -131,6 +131,17 @@ def model(record: ModelRecord) -> sampling_pb2.Model:
         privacy=privacy(record.privacy),
         findings=map(wire.finding_to_proto, record.findings),
         create_time=wire.timestamp_to_proto(record.create_time),
+        abilities=None if record.abilities is None else abilities(record.abilities),
+    )
+
+
+def abilities(noted: Mapping[str, Any]) -> sampling_pb2.ModelAbilities:
+    """What may be asked of a model, see `server.abilities`."""
+    conditions = noted["conditions"].items()
+    return sampling_pb2.ModelAbilities(
+        native_conditions=[operator for operator, how in conditions if how == "native"],
+        rejection_conditions=[operator for operator, how in conditions if how == "rejection"],
+        **{name: noted[name] for name in noted if name != "conditions"},
     )
 
 

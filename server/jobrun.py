@@ -169,6 +169,7 @@ class JobRun:
             findings=tuple(Finding(**f) for f in result["findings"]),
             create_time=0.0,
             blob_key=key,
+            abilities=result["abilities"],
         )
 
     def _spec(self, job: JobRecord) -> ChildSpec:

@@ -21,6 +21,10 @@ class Loaded:
     program: Program
     content_digest: bytes
     privacy: Mapping[str, Any]
+    training_rows: int = 0
+    """Rows that it learned from; 0 where the bundle does not say."""
+    training_patients: int = 0
+    """Patients that it learned from; 0 where the bundle does not say."""
     units_per_second: float = 0.0
     """The best rate seen: what no stream is likely to beat."""
 

@@ -182,6 +182,8 @@ class ModelRecord:
     findings: tuple[Finding, ...]
     create_time: float
     blob_key: str
+    abilities: Mapping[str, Any] | None = None
+    """What may be asked of it, see `server.abilities`; None where it was published before that was noted."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kohort.bundle import read_bundle
 from kohort.programs import SampleSpec
 from kohort.schema import Finding, Schema
+from server.abilities import abilities
 from server.child import Reporter
 from server.protocol import ChildSpec
 from tables.infer import physicalise_all
@@ -94,7 +95,7 @@ def _run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
             "statement": _NOT_PRIVATE.format(k=k),
         },
         findings,
-        _lineage(spec, rule),
+        _lineage(spec, rule, request.train),
         spec.bundle,
         _signing_key(spec),
         # The worker publishes; what comes third here only writes the file.
@@ -131,7 +132,7 @@ def _prepare(
     return request, split.rule
 
 
-def _lineage(spec: ChildSpec, rule: SplitRule) -> dict[str, Any]:
+def _lineage(spec: ChildSpec, rule: SplitRule, train: TableSet) -> dict[str, Any]:
     # A bundle travels: with the salt, whoever knows a patient's key could tell the patient's side.
     split = {name: value for name, value in rule.to_json().items() if name != "salt"}
     return {
@@ -142,6 +143,11 @@ def _lineage(spec: ChildSpec, rule: SplitRule) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in _LIBRARIES if name in sys.modules},
         "split": split,
+        # What `augmentation_factor` multiplies, and the minimum-cohort rule of another server.
+        "training": {
+            "rows": sum(table.num_rows for table in train),
+            "patients": max(patient_count(table.subjects()) for table in train),
+        },
     }
 
 
@@ -166,6 +172,7 @@ def _result(path: Path, digest: bytes, spec: ChildSpec) -> dict[str, Any]:
         "verified": bool(spec.signing_key_file),
         "privacy": dict(bundle.manifest.privacy),
         "findings": [finding.to_json() for finding in bundle.manifest.findings],
+        "abilities": abilities(bundle),
     }
 
 

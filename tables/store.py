@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,19 @@ def read_tableset(directory: Path) -> TableSet:
     """
     schema = read_schema(directory)
     return TableSet({t.name: _read_table(directory / _file_name(i), t) for i, t in enumerate(schema)})
+
+
+def read_columns(directory: Path, table: str, columns: Collection[str]) -> Table:
+    """Some columns of one table that `write_tableset` wrote; the others are not read.
+
+    Raises:
+        Problem: FILE_MALFORMED when the directory holds no whole table set; UNKNOWN_TABLE.
+    """
+    schema = read_schema(directory)
+    whole = schema.table(table)
+    chosen = [i for i, column in enumerate(whole.columns) if column.name in columns]
+    path = directory / _file_name([t.name for t in schema].index(table))
+    return _read_table(path, whole.with_columns(tuple(whole.columns[i] for i in chosen)), chosen)
 
 
 def tableset_digest(tableset: TableSet) -> bytes:
@@ -116,10 +130,11 @@ def _to_arrow(array: Array) -> pa.Array:
     return pa.array(array.values, mask=mask)
 
 
-def _read_table(path: Path, schema: TableSchema) -> Table:
+def _read_table(path: Path, schema: TableSchema, columns: list[int] | None = None) -> Table:
+    options = pa.ipc.IpcReadOptions(included_fields=columns)
     try:
         with pa.memory_map(str(path)) as file:
-            data = pa.ipc.open_file(file).read_all()
+            data = pa.ipc.open_file(file, options=options).read_all()
     except (OSError, pa.ArrowException):
         raise _malformed() from None
     if data.num_columns != len(schema.columns):

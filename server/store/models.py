@@ -38,6 +38,7 @@ def insert_model(connection: sa.Connection, model: ModelRecord) -> None:
             findings=rows.findings_to_json(model.findings),
             create_time=clock(),
             blob_key=model.blob_key,
+            abilities=model.abilities and dict(model.abilities),
         )
     )
 

@@ -82,6 +82,7 @@ def model(row: Row) -> ModelRecord:
     same = (
         "id", "tenant", "principal", "display_name", "labels", "trainer", "parameters", "job", "dataset",
         "size_bytes", "program", "unit", "verified", "privacy", "create_time", "blob_key",
+        "abilities",
     )  # fmt: skip
     return ModelRecord(
         schema=Schema.from_json(row["schema"]),

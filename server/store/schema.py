@@ -130,6 +130,7 @@ models = sa.Table(
     sa.Column("findings", sa.JSON(), nullable=False),
     _time("create_time"),
     sa.Column("blob_key", sa.String(1024), nullable=False, unique=True),
+    sa.Column("abilities", sa.JSON(none_as_null=True), nullable=True),
     sa.Index(None, "tenant", "number"),
     sa.Index(None, "dataset"),
 )

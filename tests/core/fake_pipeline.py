@@ -96,4 +96,5 @@ def _result(spec: ChildSpec, privacy: Any) -> dict[str, Any]:
         "verified": False,
         "privacy": {"fact": privacy},
         "findings": [],
+        "abilities": None,
     }
