@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TOOLS := .venv-tools
+PEERS ?= .venv-peers
 ARGS ?=
 SUITE ?= default
 MARK_default := not slow and not interop
@@ -66,7 +67,7 @@ ci: ## What CI runs
 	./.ci/run
 
 ##@ Change
-.PHONY: format proto lock docs bench clean
+.PHONY: format proto lock docs bench bench-quality clean
 format: setup ## Format Python and protos
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
@@ -94,6 +95,17 @@ docs: setup ## Write the generated pages of docs/
 
 bench: setup ## Sampling benchmarks, as ratios in one run; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.sampling $(ARGS)
+
+bench-quality: setup $(PEERS)/.ready ## Generators beside their peers; hours, resumable (ARGS="--seeds 1 --tables heart"); writes docs/benchmarks.md
+	PEERS=$(PEERS) nice -n 10 $(BIN)/python -m benchmarks.quality run $(ARGS)
+
+# torchvision and torchaudio come with the peers' dependencies and break the import where they do not fit torch.
+$(PEERS)/.ready: requirements/peers.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
+	$(PEERS)/bin/python -c 'import mostlyai.engine' 2> /dev/null || $(PEERS)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio
+	$(PEERS)/bin/python -c 'import mostlyai.engine, ctgan'
+	@touch $@
 
 clean: ## Remove what was built, demo output and local data (not .venv)
 	rm -rf build dist out var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
