@@ -101,17 +101,23 @@ type SampleRequest struct {
 	// When resuming: the header's `runtime_fingerprint`. A server that would not
 	// give the same bytes answers RUNTIME_CHANGED.
 	RuntimeFingerprint string `protobuf:"bytes,7,opt,name=runtime_fingerprint,json=runtimeFingerprint,proto3" json:"runtime_fingerprint,omitempty"`
-	// What every row satisfies, all of them together. A condition that the model
-	// cannot honour is CONDITION_UNSUPPORTED; one that fewer training patients
-	// than `min_patients_per_value` met is COHORT_TOO_SMALL; one that could not be
-	// met in `max_attempts` ends the stream with CONDITION_UNSATISFIED.
+	// What every row satisfies, all of them together; at most 256, with 10,000
+	// values. A condition that the model cannot honour is CONDITION_UNSUPPORTED.
+	// Conditions that fewer training patients than `min_patients_per_value` met
+	// together are COHORT_TOO_SMALL: counted while the dataset is held, afterwards
+	// and for imports estimated by the model itself. Conditions that could not be
+	// met in `max_attempts` end the stream with CONDITION_UNSATISFIED, whose
+	// metadata `units_reached` says how many units were sent.
 	Conditions []*Condition `protobuf:"bytes,8,rep,name=conditions,proto3" json:"conditions,omitempty"`
 	// Draws the values of one column in these shares instead of the learned ones.
+	// Enough training patients MUST have met the conditions with each value.
 	Rebalancing *Rebalancing `protobuf:"bytes,9,opt,name=rebalancing,proto3" json:"rebalancing,omitempty"`
 	// Rows to complete: unit `start_unit + i` keeps the cells of row i that are not
 	// null and gets the others from the model. Columns that are absent are free.
 	// `unit_count` MUST be the number of rows, or 0. As in UploadBatch; strings
-	// carry their dictionary along.
+	// carry their dictionary along. What a model says of a person whom the caller
+	// knows can tell whether it learned from that person: callers need the role
+	// trainer, custodian or admin.
 	PartialRows *PartialRows `protobuf:"bytes,10,opt,name=partial_rows,json=partialRows,proto3" json:"partial_rows,omitempty"`
 	// Flattens (above 1) or sharpens (below 1) what the model draws from, in
 	// [0.1, 5]; unset: 1.
@@ -119,7 +125,8 @@ type SampleRequest struct {
 	// Draws from the fewest values that together have this probability, in
 	// (0, 1]; unset: 1.
 	TopP *float64 `protobuf:"fixed64,12,opt,name=top_p,json=topP,proto3,oneof" json:"top_p,omitempty"`
-	// Instead of `unit_count`: so many units per training row, in (0, 1000].
+	// Instead of `unit_count`: so many units per training row, in (0, 1000]; the
+	// header says how many that is.
 	AugmentationFactor *float64 `protobuf:"fixed64,13,opt,name=augmentation_factor,json=augmentationFactor,proto3,oneof" json:"augmentation_factor,omitempty"`
 	// How often a unit may be drawn until it meets conditions and constraints, in
 	// [1, 100000]; 0 means 1000.
@@ -486,7 +493,8 @@ type Rebalancing struct {
 	Table string `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
 	// The column.
 	Column string `protobuf:"bytes,2,opt,name=column,proto3" json:"column,omitempty"`
-	// Weights by value in text form, at least one above 0; divided by their sum.
+	// Weights by value in text form, at least one above 0; divided by their sum. At
+	// most 1,000.
 	// Values that are not named are not drawn.
 	Shares        map[string]float64 `protobuf:"bytes,3,rep,name=shares,proto3" json:"shares,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields

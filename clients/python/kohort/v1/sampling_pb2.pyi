@@ -98,29 +98,38 @@ class SampleRequest(_message.Message):
     (0, 1]; unset: 1.
     """
     augmentation_factor: _builtins.float
-    """Instead of `unit_count`: so many units per training row, in (0, 1000]."""
+    """Instead of `unit_count`: so many units per training row, in (0, 1000]; the
+    header says how many that is.
+    """
     max_attempts: _builtins.int
     """How often a unit may be drawn until it meets conditions and constraints, in
     [1, 100000]; 0 means 1000.
     """
     @_builtins.property
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
-        """What every row satisfies, all of them together. A condition that the model
-        cannot honour is CONDITION_UNSUPPORTED; one that fewer training patients
-        than `min_patients_per_value` met is COHORT_TOO_SMALL; one that could not be
-        met in `max_attempts` ends the stream with CONDITION_UNSATISFIED.
+        """What every row satisfies, all of them together; at most 256, with 10,000
+        values. A condition that the model cannot honour is CONDITION_UNSUPPORTED.
+        Conditions that fewer training patients than `min_patients_per_value` met
+        together are COHORT_TOO_SMALL: counted while the dataset is held, afterwards
+        and for imports estimated by the model itself. Conditions that could not be
+        met in `max_attempts` end the stream with CONDITION_UNSATISFIED, whose
+        metadata `units_reached` says how many units were sent.
         """
 
     @_builtins.property
     def rebalancing(self) -> Global___Rebalancing:
-        """Draws the values of one column in these shares instead of the learned ones."""
+        """Draws the values of one column in these shares instead of the learned ones.
+        Enough training patients MUST have met the conditions with each value.
+        """
 
     @_builtins.property
     def partial_rows(self) -> Global___PartialRows:
         """Rows to complete: unit `start_unit + i` keeps the cells of row i that are not
         null and gets the others from the model. Columns that are absent are free.
         `unit_count` MUST be the number of rows, or 0. As in UploadBatch; strings
-        carry their dictionary along.
+        carry their dictionary along. What a model says of a person whom the caller
+        knows can tell whether it learned from that person: callers need the role
+        trainer, custodian or admin.
         """
 
     def __init__(
@@ -300,7 +309,8 @@ class Rebalancing(_message.Message):
     """The column."""
     @_builtins.property
     def shares(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Weights by value in text form, at least one above 0; divided by their sum.
+        """Weights by value in text form, at least one above 0; divided by their sum. At
+        most 1,000.
         Values that are not named are not drawn.
         """
 

@@ -48,8 +48,10 @@ class SamplingServiceStub:
     each. To resume a broken stream, ask again from the last `next_unit` and
     pass the header's `runtime_fingerprint`.
 
-    INVALID_ARGUMENT (CONDITION_UNSUPPORTED: what the model cannot do is refused
-    before anything is sent), NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
+    INVALID_ARGUMENT (UNKNOWN_COLUMN; CONDITION_UNSUPPORTED: what the model cannot
+    do is refused before anything is sent), NOT_FOUND. PERMISSION_DENIED: also for
+    `partial_rows` of a caller who may not see data. OUT_OF_RANGE:
+    UNIT_OUT_OF_RANGE. RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED.
     FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
     CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
     how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
@@ -95,8 +97,10 @@ class SamplingServiceAsyncStub(SamplingServiceStub):
     each. To resume a broken stream, ask again from the last `next_unit` and
     pass the header's `runtime_fingerprint`.
 
-    INVALID_ARGUMENT (CONDITION_UNSUPPORTED: what the model cannot do is refused
-    before anything is sent), NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
+    INVALID_ARGUMENT (UNKNOWN_COLUMN; CONDITION_UNSUPPORTED: what the model cannot
+    do is refused before anything is sent), NOT_FOUND. PERMISSION_DENIED: also for
+    `partial_rows` of a caller who may not see data. OUT_OF_RANGE:
+    UNIT_OUT_OF_RANGE. RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED.
     FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
     CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
     how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
@@ -145,8 +149,10 @@ class SamplingServiceServicer(metaclass=_abc_1.ABCMeta):
         each. To resume a broken stream, ask again from the last `next_unit` and
         pass the header's `runtime_fingerprint`.
 
-        INVALID_ARGUMENT (CONDITION_UNSUPPORTED: what the model cannot do is refused
-        before anything is sent), NOT_FOUND. OUT_OF_RANGE: UNIT_OUT_OF_RANGE.
+        INVALID_ARGUMENT (UNKNOWN_COLUMN; CONDITION_UNSUPPORTED: what the model cannot
+        do is refused before anything is sent), NOT_FOUND. PERMISSION_DENIED: also for
+        `partial_rows` of a caller who may not see data. OUT_OF_RANGE:
+        UNIT_OUT_OF_RANGE. RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED.
         FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
         CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
         how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
