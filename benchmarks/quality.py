@@ -75,8 +75,8 @@ def version_of(model: str) -> str:
     if model not in PEERS:
         return code_of(model)
     ask = f"from importlib.metadata import version; print(version({PEERS[model][0]!r}))"
-    done = subprocess.run([PEER_PYTHON, "-c", ask], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    asked = subprocess.run([PEER_PYTHON, "-c", ask], capture_output=True, text=True, check=True)
+    return asked.stdout.strip()
 
 
 def cell_path(table: str, model: str, seed: int) -> Path:
@@ -92,7 +92,7 @@ def run_cell(table: str, model: str, seed: int, cpu_limit: int) -> dict[str, Any
     python = PEER_PYTHON if model in PEERS else sys.executable
     command = [python, "-W", "ignore", "-m", "benchmarks.quality_cell", model, str(seed), train, raw]
     cell: dict[str, Any] = {"table": table, "model": model, "seed": seed, "version": version_of(model)}
-    done = subprocess.run(
+    ended = subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
@@ -102,12 +102,12 @@ def run_cell(table: str, model: str, seed: int, cpu_limit: int) -> dict[str, Any
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (cpu_limit, cpu_limit + 5)),
     )
-    if done.returncode < 0:
-        cell |= {"status": "timed out" if -done.returncode in (24, 9) else "killed", "cpu_limit": cpu_limit}
-    elif done.returncode:
+    if ended.returncode < 0:
+        cell |= {"status": "timed out" if -ended.returncode in (24, 9) else "killed", "cpu_limit": cpu_limit}
+    elif ended.returncode:
         (OUT / "log").mkdir(exist_ok=True)
-        (OUT / "log" / f"{path.stem}.txt").write_text(done.stderr)
-        last = done.stderr.strip().splitlines()[-1:] or ["?"]
+        (OUT / "log" / f"{path.stem}.txt").write_text(ended.stderr)
+        last = ended.stderr.strip().splitlines()[-1:] or ["?"]
         cell |= {"status": "failed", "error": last[0].split(":")[0]}
     else:
         cell |= {"status": "ok", **json.loads(raw.read_text())}
@@ -148,12 +148,32 @@ def stored() -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def run(tables: list[str], models: list[str], seeds: range, cpu_limit: int, *, retry: bool) -> None:
-    """Fills the missing cells."""
+def done(table: str, model: str, seed: int, *, any_version: bool, retry: bool) -> bool:
+    """Whether a cell needs no computing."""
+    paths = [cell_path(table, model, seed)]
+    if any_version:
+        paths = [p for p in CELLS.glob(f"{table}.{seed}.{model}.*.json") if not p.name.endswith(".fit.json")]
+    return any(p.exists() and not (retry and json.loads(p.read_text())["status"] != "ok") for p in paths)
+
+
+def run(
+    tables: list[str],
+    models: list[str],
+    seeds: range,
+    cpu_limit: int,
+    *,
+    retry: bool = False,
+    any_version: bool = False,
+    most: int | None = None,
+) -> None:
+    """Fills the missing cells, at most so many."""
     CELLS.mkdir(parents=True, exist_ok=True)
+    computed = 0
     for table, model, seed in wanted(tables, models, seeds):
+        if computed == most:
+            return
         path = cell_path(table, model, seed)
-        if path.exists() and not (retry and json.loads(path.read_text())["status"] != "ok"):
+        if done(table, model, seed, any_version=any_version, retry=retry):
             continue
         lock = path.with_suffix(".lock")
         if lock.exists() and Path(f"/proc/{lock.read_text() or 0}").exists():
@@ -163,6 +183,7 @@ def run(tables: list[str], models: list[str], seeds: range, cpu_limit: int, *, r
             cell = run_cell(table, model, seed, cpu_limit)
         finally:
             lock.unlink(missing_ok=True)
+        computed += 1
         scores = " ".join(f"{k} {v:.4f}" for k, v in cell.get("scores", {}).items())
         print(
             f"{table} {model} {seed}: {cell['status']} {cell.get('fit_cpu', 0):.1f} cpu-s {scores}",
@@ -180,7 +201,9 @@ def main() -> None:
     runs.add_argument("--seeds", default="5", help="how many, or FROM:TO")
     runs.add_argument("--cpu-limit", type=int, default=900, help="CPU seconds a cell may take")
     runs.add_argument("--retry", action="store_true", help="also what failed or timed out before")
-    runs.add_argument("--no-report", action="store_true")
+    runs.add_argument("--any-version", action="store_true", help="a cell of older code counts, too")
+    runs.add_argument("--most", type=int, help="stop after so many cells")
+    runs.add_argument("--no-report", action="store_true", help="compute only")
     scores = commands.add_parser("score", help="the metrics of a synthetic table")
     scores.add_argument("--table", required=True, choices=list(SPECS))
     scores.add_argument("--seed", type=int, default=0)
@@ -199,6 +222,8 @@ def main() -> None:
             range(int(low or 0), int(high)),
             chosen.cpu_limit,
             retry=chosen.retry,
+            any_version=chosen.any_version,
+            most=chosen.most,
         )
         if chosen.no_report:
             return
