@@ -77,7 +77,7 @@ def game() -> Game:
 
 
 def test_outputs_are_a_tanh_and_a_distribution_per_head(game: Game) -> None:
-    logits, rows = game._generate(torch.arange(40) % 3)
+    logits, rows = game._generate(torch.arange(40) % 3, 40)
     assert logits.shape == rows.shape == (40, 6)
     assert torch.equal(rows[:, 0], torch.tanh(logits[:, 0]))
     assert torch.allclose(rows[:, 1:3].sum(1), torch.ones(40))
@@ -90,7 +90,7 @@ def test_gumbel_softmax_chooses_by_probability(game: Game) -> None:
         game.generator.weight.zero_()
         game.generator.bias.copy_(torch.log(torch.tensor([1.0, 0.5, 0.5, 0.7, 0.2, 0.1])))
         chosen = torch.cat(
-            [game._generate(torch.zeros(40, dtype=torch.long))[1][:, 3:].argmax(1) for _ in range(200)]
+            [game._generate(torch.zeros(40, dtype=torch.long), 40)[1][:, 3:].argmax(1) for _ in range(200)]
         )
     assert np.allclose(np.bincount(chosen.numpy()) / 8_000, [0.7, 0.2, 0.1], atol=0.02)
 
@@ -209,7 +209,40 @@ def test_a_seed_matters(fit: Any, heart: Table) -> None:
     assert first != second
 
 
-# --- checkpoints
+def test_reports_hold_both_losses_and_the_generators_gradient(fit: Any, heart: Table) -> None:
+    reports: list[Progress] = []
+    fit("ctgan", heart, Hooks(reports.append))
+    assert set(reports[0].losses) == {"generator", "discriminator"}  # no validation: never stops early
+    assert all(r.gradient_norm > 0 for r in reports)
+
+
+def test_half_a_batch_is_whole_packs(fit: Any, heart: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    draw = RowSampler.draw
+
+    def scarce(self: RowSampler, size: int, rng: np.random.Generator) -> Any:
+        sizes.append(size)
+        if size > 20:
+            raise MemoryError
+        return draw(self, size, rng)
+
+    monkeypatch.setattr(RowSampler, "draw", scarce)
+    found: list[Finding] = []
+    fit("ctgan", heart, Hooks(warn=found.append))
+    assert sizes[:2] == [60, 30]
+    assert set(sizes[2:]) == {10}
+    assert sum(f.reason == "BATCH_HALVED" for f in found) == 2
+
+
+def test_time_that_runs_out_leaves_a_generator(fit: Any, heart: Table, draw: Any) -> None:
+    reports: list[Progress] = []
+    found: list[Finding] = []
+    hooks = Hooks(reports.append, warn=found.append, seconds_left=lambda: 2 - len(reports))
+    generator = fit("ctgan", heart, hooks, epochs=1_000)
+    assert [f.message for f in found if f.reason == "STOPPED_EARLY"] == [
+        "time ran out after 2 of 1000 epochs: the best model so far is kept"
+    ]
+    assert len(draw(generator, 10)["age"]) == 10
 
 
 @pytest.fixture
@@ -217,7 +250,7 @@ def saved(fit: Any, heart: Table, tmp_path: Path) -> Path:
     reports: list[Progress] = []
     with pytest.raises(Stopped):
         fit("ctgan", heart, Hooks(reports.append, lambda: len(reports) > 1, checkpoints=tmp_path))
-    return tmp_path / "ctgan.npz"
+    return tmp_path
 
 
 def epochs_of(fit: Any, heart: Table, folder: Path, **parameters: Any) -> int:
@@ -227,61 +260,25 @@ def epochs_of(fit: Any, heart: Table, folder: Path, **parameters: Any) -> int:
     return len(reports)
 
 
-def test_a_checkpoint_is_plain_arrays_of_networks_and_optimisers(saved: Path) -> None:
-    with np.load(saved, allow_pickle=False) as file:
-        names = {name.split(".")[0] for name in file.files}
-        assert int(file["step"]) > 0
-        shapes = [file[name].shape for name in file.files]
-    assert names == {"identity", "step", "generator", "discriminator", "g_optimiser", "d_optimiser"}
-    assert not any(303 in shape for shape in shapes)
-    assert list(saved.parent.iterdir()) == [saved]
-
-
 @pytest.mark.parametrize("change", [{"seed": 2}, {"generator_lr": 1e-3}])
 def test_a_checkpoint_of_another_run_is_ignored(
     fit: Any, heart: Table, saved: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     fresh = epochs_of(fit, heart, tmp_path / "none", **change)
     assert epochs_of(fit, heart, tmp_path, **change) == fresh
-    assert epochs_of(fit, heart, saved.parent) < fresh
+    assert epochs_of(fit, heart, saved) < fresh
 
 
-@pytest.mark.parametrize("damage", ["cut", "noise", "empty"])
-def test_a_damaged_checkpoint_is_ignored(
-    fit: Any, heart: Table, saved: Path, tmp_path: Path, damage: str
-) -> None:
-    data = saved.read_bytes()
-    saved.write_bytes({"cut": data[: len(data) // 2], "noise": b"\x80pickle" * 99, "empty": b""}[damage])
-    assert epochs_of(fit, heart, tmp_path) == epochs_of(fit, heart, tmp_path / "none")
-
-
-def test_checkpoints_are_kept_while_training(
+def test_checkpoints_while_training_change_nothing(
     fit: Any, heart: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.0)
     whole = fit("ctgan", heart, Hooks(checkpoints=tmp_path))
-    with np.load(tmp_path / "ctgan.npz") as file:
-        assert int(file["step"]) == 18
     # All steps are done, and the generator is the one that a fit without checkpoints gives.
     again = fit("ctgan", heart, Hooks(checkpoints=tmp_path))
     plain = fit("ctgan", heart)
     graphs = {export(g, heart.schema).graph for g in (whole, again, plain)}
     assert len(graphs) == 1
-
-
-def test_a_full_disk_is_a_warning(
-    fit: Any, heart: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(np, "savez", full)
-    found: list[Finding] = []
-    fit("ctgan", heart, Hooks(warn=found.append, checkpoints=tmp_path))
-    assert {f.reason for f in found} >= {"STORAGE_FULL"}
-    assert sum(f.reason == "STORAGE_FULL" for f in found) == 1
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_parameters_are_those_of_ctgan() -> None:
