@@ -15,7 +15,8 @@ from exporters.card import card_text
 from kohort.columns import Array, Batch
 from kohort.manifest import Manifest
 from kohort.noise import Substream, substream
-from kohort.programs import SampleSpec, check_units, register_program
+from kohort.problem import Problem
+from kohort.programs import Draws, SampleSpec, check_units, register_program
 from kohort.schema import Column, ForeignKey, Handling, Kind, Schema, Storage, TableRole, TableSchema
 from kohort.sessions import SessionFactory, runtime_fingerprint
 
@@ -69,8 +70,13 @@ class StepProgram:
         }
         self.fingerprint = runtime_fingerprint(manifest.content_digest)
 
-    def units(self, spec: SampleSpec, start: int, count: int) -> Iterator[Batch]:
+    def check(self, spec: SampleSpec, start: int, count: int) -> None:
         check_units(start, count)
+        if not spec.plain:
+            raise Problem("CONDITION_UNSUPPORTED", "this program honours nothing")
+
+    def units(self, spec: SampleSpec, start: int, count: int, draws: Draws | None = None) -> Iterator[Batch]:
+        self.check(spec, start, count)
         for low in range(start, start + count, GROUP):
             yield from self._group(spec, low, min(low + GROUP, start + count))
 

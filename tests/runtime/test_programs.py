@@ -290,7 +290,7 @@ def test_the_first_batch_leaves_at_once():
 def test_programs_are_known_by_name_and_version():
     assert "single_pass/1" in PROGRAMS
     with pytest.raises(Problem) as caught:
-        read_bundle(parts.bundle_bytes(_program(version=2)))
+        read_bundle(parts.bundle_bytes(_program(version=3)))
     assert caught.value.reason == "PROGRAM_UNKNOWN"
 
 

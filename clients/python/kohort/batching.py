@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from kohort.columns import Array, Batch
+from kohort.problem import Problem
 
 TARGET_BYTES = 768 * 1024
 """About what a batch should take: the contract asks for 0.5 to 1 MiB."""
@@ -27,12 +28,20 @@ def rebatch(batches: Iterable[Batch], max_rows: int = 0, target_bytes: int = TAR
         max_rows: at most so many rows per batch; 0 means no limit.
         target_bytes: of the cells, nearly; no batch has more than twice as much
             unless one row has.
+
+    Raises:
+        Problem: that of `batches`, after all that came before it.
     """
     done: list[Batch] = []  # whole groups that wait
     group: list[Batch] = []  # the group that is still coming
     rows = done_bytes = group_bytes = goal = 0
     position = -1  # units below are in `done` or sent
-    for batch in batches:
+    unfinished: Problem | None = None
+    for batch in _until_problem(batches):
+        if isinstance(batch, Problem):
+            # The units that were completed before it still leave.
+            unfinished, group = batch, []
+            break
         if position < 0:
             position = sent = min(batch.first_unit, batch.next_unit)
         group.append(batch)
@@ -56,6 +65,15 @@ def rebatch(batches: Iterable[Batch], max_rows: int = 0, target_bytes: int = TAR
             group, group_bytes = [], 0
     if done or group:
         yield from _flush([*done, *group], sent, position, max_rows, target_bytes)
+    if unfinished is not None:
+        raise unfinished
+
+
+def _until_problem(batches: Iterable[Batch]) -> Iterator[Batch | Problem]:
+    try:
+        yield from batches
+    except Problem as problem:
+        yield problem
 
 
 def slice_batch(batch: Batch, start: int, stop: int) -> Batch:

@@ -197,10 +197,8 @@ def _bound(condition: Condition, schema: Schema) -> Test:
         return Test(column, where, values=tuple(cells))
     if column.storage in _NO_RANGE:
         raise Problem.at("INVALID_REQUEST", where, f"a column of {column.storage.value} has no range")
-    low, high = (
-        None if text is None else read_value(text, column, where, use)
-        for text, use in ((condition.minimum, "minimum"), (condition.maximum, "maximum"))
-    )
+    low = None if condition.minimum is None else read_value(condition.minimum, column, where, "minimum")
+    high = None if condition.maximum is None else read_value(condition.maximum, column, where, "maximum")
     if low is not None and high is not None and low > high:
         raise Problem.at("INVALID_REQUEST", where, "the range is empty")
     return Test(column, where, low=low, high=high)

@@ -1,6 +1,7 @@
 """What a program knows of each modelled column beyond its graph: how cells become inputs, and marginals.
 
-An entry of `manifest.program.features` is one of
+`manifest.program.features` lists the graph's inputs in order. An entry has `columns`,
+the names of those that it stands for, and is one of
 
     {"encoding": "category", "values": [...], "nulls": bool, "frequencies": [...]}
         one input: the class; null is the class after the last value. `values` is
@@ -10,7 +11,8 @@ An entry of `manifest.program.features` is one of
         base + step * x, or x itself where step is 0 (doubles). The knots are the
         quantile function, piecewise linear.
     {"encoding": "opaque", "width": n}
-        n inputs that cannot be given.
+        n inputs that cannot be given: several columns in one, or a column told
+        relative to another.
 
 All of it is in the graph already, and supported by as many patients as the graph is.
 """
@@ -228,36 +230,57 @@ class Opaque:
 Feature = Category | Number | Opaque
 
 
+@dataclass(frozen=True)
+class Features:
+    """The inputs of a graph."""
+
+    width: int
+    """F, all of them."""
+    by_column: Mapping[str, tuple[slice, Feature]]
+    """Per modelled column the places of its inputs and what they are."""
+
+
+def no_features(columns: Sequence[Column]) -> Features:
+    """Of a graph that takes noise only."""
+    return Features(0, {column.name: (slice(0, 0), Opaque(0)) for column in columns})
+
+
 def read_features(
     program: Mapping[str, Any], columns: Sequence[Column], dictionaries: Mapping[str, tuple[str, ...]]
-) -> tuple[Feature, ...]:
-    """The features of a manifest's program, one per modelled column, read with distrust.
+) -> Features:
+    """The features of a manifest's program, read with distrust.
 
     Raises:
         Problem: BUNDLE_INVALID.
     """
-    entries = program.get("features")
-    if not isinstance(entries, list) or len(entries) != len(columns):
-        raise invalid("manifest.program.features", "does not name every modelled column")
+    known = {column.name: column for column in columns}
+    found: dict[str, tuple[slice, Feature]] = {}
+    width = 0
     try:
-        found = tuple(
-            _feature(entry, column, dictionaries.get(column.name, ()))
-            for entry, column in zip(entries, columns, strict=True)
-        )
-    except (KeyError, TypeError, ValueError, OverflowError):
+        for entry in program["features"]:
+            names = entry["columns"]
+            feature = _feature(entry, [known[name] for name in names], dictionaries)
+            found |= {name: (slice(width, width + feature.width), feature) for name in names}
+            width += feature.width
+        complete = sum(len(entry["columns"]) for entry in program["features"]) == len(found) == len(known)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise invalid("manifest.program.features", "is not of the documented shape") from None
-    if sum(feature.width for feature in found) > MAX_INPUTS:
-        raise invalid("manifest.program.features", "has too many inputs")
-    return found
+    if not complete or width > MAX_INPUTS:
+        raise invalid("manifest.program.features", "does not name every modelled column once")
+    return Features(width, found)
 
 
-def _feature(entry: Mapping[str, Any], column: Column, strings: tuple[str, ...]) -> Feature:
-    """Raises ValueError, TypeError or KeyError for what is no entry of this column."""
+def _feature(
+    entry: Mapping[str, Any], columns: Sequence[Column], dictionaries: Mapping[str, tuple[str, ...]]
+) -> Feature:
+    """Raises ValueError, TypeError or KeyError for what is no entry of these columns."""
+    if entry["encoding"] == "opaque":
+        if type(entry["width"]) is not int or not 0 < entry["width"] <= MAX_INPUTS:
+            raise ValueError
+        return Opaque(entry["width"])
+    (column,) = columns
+    strings = dictionaries.get(column.name, ())
     match entry["encoding"]:
-        case "opaque":
-            if type(entry["width"]) is not int or not 0 < entry["width"] <= MAX_INPUTS:
-                raise ValueError
-            return Opaque(entry["width"])
         case "category":
             return _category(entry, column, strings)
         case "number":

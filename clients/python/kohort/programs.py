@@ -18,26 +18,21 @@ from kohort.noise import MAX_UNIT, check_units
 from kohort.problem import Problem
 from kohort.schema import Schema
 from kohort.sessions import SessionFactory
+from kohort.spec import Draws, SampleSpec
 
 __all__ = [
     "MAX_UNIT",
     "PROGRAMS",
+    "Draws",
     "Program",
     "SampleSpec",
     "check_program",
+    "check_spec",
     "check_units",
     "load_program",
     "rebatch",
     "register_program",
 ]
-
-
-@dataclass(frozen=True)
-class SampleSpec:
-    """What decides the content of a unit, besides the bundle."""
-
-    seed: int
-    """Any int64."""
 
 
 class Program(Protocol):
@@ -59,7 +54,10 @@ class Program(Protocol):
     def fingerprint(self) -> str:
         """See `kohort.sessions.runtime_fingerprint`."""
 
-    def units(self, spec: SampleSpec, start: int, count: int) -> Iterator[Batch]:
+    def check(self, spec: SampleSpec, start: int, count: int) -> None:
+        """See `check_spec`."""
+
+    def units(self, spec: SampleSpec, start: int, count: int, draws: Draws | None = None) -> Iterator[Batch]:
         """Units [start, start + count), the same however the range is cut.
 
         Batches come in groups of whole units: within a group tables come in
@@ -115,6 +113,23 @@ def load_program(manifest: Manifest, graphs: Mapping[str, bytes], session_factor
     return _entry(manifest).factory(manifest, graphs, session_factory)
 
 
+def check_spec(program: Program, spec: SampleSpec, start: int = 0, count: int = 0) -> None:
+    """Refuses what a program cannot do, before anything is drawn.
+
+    Args:
+        program: the generator.
+        spec: what is asked of it.
+        start: the first unit asked for.
+        count: how many; with partial rows, all of them lie within the rows.
+
+    Raises:
+        Problem: CONDITION_UNSUPPORTED for what the model cannot honour; INVALID_REQUEST,
+            UNKNOWN_TABLE and UNKNOWN_COLUMN for what makes no sense, naming the field
+            or column, never a value; UNIT_OUT_OF_RANGE.
+    """
+    program.check(spec, start, count)
+
+
 def _entry(manifest: Manifest) -> _Entry:
     try:
         return PROGRAMS[manifest.program_name]
@@ -127,7 +142,8 @@ def _entry(manifest: Manifest) -> _Entry:
 def _register_built_in() -> None:
     from kohort import single_pass
 
-    register_program("single_pass", 1, single_pass.SinglePass, single_pass.check)
+    for version in (1, 2):
+        register_program("single_pass", version, single_pass.SinglePass, single_pass.check)
 
 
 _register_built_in()

@@ -1,4 +1,4 @@
-"""The program `single_pass/1`: one graph maps a block of noise to a block of rows.
+"""The program `single_pass`: one graph maps a block of noise to a block of rows.
 
 `manifest.program` holds, besides name and version:
 
@@ -14,42 +14,44 @@ storage (STRING: int64 positions in the dictionary), and `v{j}` (bool, true
 where the cell is not null) if cells may be null; all of shape [block]. Columns
 to be regenerated are fresh fakes of the unit (`kohort.fakes`).
 
-The graph always runs on whole blocks from unit 0 on, and rows are sliced out,
-so that no range and no batch size can change a byte.
+Version 2 has a second graph, which completes rows:
+
+    given_graph   its file; it takes `given` float64 [block, F] and `mask` bool
+                  [block, F] as well, and `temperature` and `top_p` float32 [block, 1]
+    features      how cells become those F inputs (`kohort.features`)
+    temperature   whether the last two do something
+
+It runs where something is given; where nothing is, rows come from the first.
+
+The graphs always run on whole blocks, from unit 0 on, and rows are sliced out,
+so that no range and no batch size can change a byte. Units that are rejected
+are drawn again in whole blocks, too (`kohort.rejection`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from threading import Lock
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from kohort.columns import Array, Batch
-from kohort.fakes import fake_column, supported
-from kohort.graphcheck import GraphInfo, TensorType, check_graph
+from kohort.asking import Ask
+from kohort.columns import Array, Batch, Mask
+from kohort.fakes import fake_column
+from kohort.graphcheck import check_graph
 from kohort.manifest import Manifest, invalid
-from kohort.noise import MAX_BLOCK, SCHEME, block_noise, check_units
-from kohort.schema import Column, Handling, Schema, Storage, TableSchema
-from kohort.sessions import SessionFactory, run_graph, runtime_fingerprint
+from kohort.noise import Floats, block_noise, check_units, substreams
+from kohort.plan import ELEMENTS, check, check_signatures, dictionaries, read_plan
+from kohort.problem import Problem
+from kohort.rejection import Cells, Places, Settled, settle
+from kohort.schema import Column, Schema, Storage
+from kohort.sessions import Session, SessionFactory, run_graph, runtime_fingerprint
+from kohort.spec import Draws, SampleSpec
 
-if TYPE_CHECKING:
-    from kohort.programs import SampleSpec
-
-_MAX_NOISE = 1 << 14
-# TensorProto.DataType
-_FLOAT, _INT32, _INT64, _BOOL, _DOUBLE = 1, 6, 7, 9, 11
-_ELEMENTS: Mapping[Storage, tuple[int, Any]] = {
-    Storage.BOOL: (_BOOL, np.bool_),
-    Storage.INT64: (_INT64, np.int64),
-    Storage.DOUBLE: (_DOUBLE, np.float64),
-    Storage.DECIMAL: (_INT64, np.int64),
-    Storage.STRING: (_INT64, np.int64),
-    Storage.DATE: (_INT32, np.int32),
-    Storage.DATETIME: (_INT64, np.int64),
-    Storage.DURATION: (_INT64, np.int64),
-}
+__all__ = ["SinglePass", "check"]
 
 
 class SinglePass:
@@ -60,43 +62,121 @@ class SinglePass:
     def __init__(
         self, manifest: Manifest, graphs: Mapping[str, bytes], session_factory: SessionFactory
     ) -> None:
-        self._plan = plan = _plan(manifest)
-        if plan.graph not in graphs:
+        self._plan = plan = read_plan(manifest)
+        if not plan.graphs <= set(graphs):
             raise invalid("manifest.program.graph", "names no graph of the bundle")
-        info = check_graph(graphs[plan.graph])
-        _check_signature(plan, info)
-        self.schema = Schema((plan.table.with_columns(plan.table.emitted),))
-        self.dictionaries = {
-            (plan.table.name, column.name): manifest.strings(plan.table.name, column.name)
-            for column in plan.modelled
-            if column.storage is Storage.STRING
-        }
-        self._outputs = [n for n in _output_names(len(plan.modelled)) if n in info.outputs]
+        infos = {name: check_graph(graphs[name]) for name in plan.graphs}
+        check_signatures(plan, infos)
+        table = plan.table
+        self.schema = Schema((table.with_columns(table.emitted),))
+        self._strings = dictionaries(manifest, table, plan.modelled)
+        self.dictionaries = {(table.name, name): strings for name, strings in self._strings.items()}
+        found = infos[plan.graph].outputs
+        self._outputs = [n for n in _output_names(len(plan.modelled)) if n in found]
+        self._nullable = frozenset(c.name for j, c in enumerate(plan.modelled) if f"v{j}" in found)
         self._session = session_factory(graphs[plan.graph])
+        self._factory, self._given_graph = session_factory, graphs.get(plan.given_graph, b"")
+        self._opening = Lock()
         self.fingerprint = runtime_fingerprint(manifest.content_digest, self._session)
 
-    def units(self, spec: SampleSpec, start: int, count: int) -> Iterator[Batch]:
+    @cached_property
+    def _given_session(self) -> Session:
+        # Most samples ask for nothing; the graph takes memory.
+        return self._factory(self._given_graph)
+
+    def check(self, spec: SampleSpec, start: int, count: int) -> None:
+        """Raises Problem as `kohort.programs.check_spec` does."""
+        check_units(start, count)
+        self._ask(spec, start, count)
+
+    def _ask(self, spec: SampleSpec, start: int, count: int) -> Ask:
+        ask = Ask(spec, self._plan, self.schema, self._nullable, self._strings)
+        if ask.partial is not None and not (
+            ask.partial.first <= start and start + count <= ask.partial.first + ask.partial.rows
+        ):
+            raise Problem.at("INVALID_REQUEST", "partial_rows", "are not the rows of exactly these units")
+        return ask
+
+    def units(self, spec: SampleSpec, start: int, count: int, draws: Draws | None = None) -> Iterator[Batch]:
         """Units [start, start + count), one batch per block of noise."""
         check_units(start, count)
+        ask = self._ask(spec, start, count)
+        draws = Draws() if draws is None else draws
         stop, size = start + count, self._plan.block
         for block in range(start // size, -(-stop // size) if count else 0):
             first = block * size
             low, high = max(start, first), min(stop, first + size)
-            cells = self._run(spec, block)
-            arrays = {
-                column.name: cells[column.name].slice(low - first, high - first)
-                if column.name in cells
-                else fake_column(column, spec.seed, low, high)
-                for column in self._plan.table.emitted
-            }
-            yield Batch(self._plan.table.name, arrays, low, 0, high)
+            cells, reached = self._cells(spec, ask, block, low - first, high - first, draws)
+            if reached > low:
+                fakes = {
+                    column.name: fake_column(column, spec.seed, low, reached)
+                    for column in self._plan.table.emitted
+                    if column.name not in cells
+                }
+                if ask.partial is not None:
+                    fakes = ask.partial.overlay(fakes, np.arange(low, reached))
+                arrays = {
+                    column.name: fakes[column.name]
+                    if column.name in fakes
+                    else cells[column.name].slice(low - first, reached - first)
+                    for column in self._plan.table.emitted
+                }
+                yield Batch(self._plan.table.name, arrays, low, 0, reached)
+            if reached < high:
+                raise Problem(
+                    "CONDITION_UNSATISFIED",
+                    f"one unit met the conditions in none of {spec.max_attempts} attempts; "
+                    f"{reached - start} units before it were reached",
+                    metadata={"units_reached": str(reached - start), "next_unit": str(reached)},
+                )
 
-    def _run(self, spec: SampleSpec, block: int) -> dict[str, Array]:
+    def _cells(
+        self, spec: SampleSpec, ask: Ask, block: int, low: int, high: int, draws: Draws
+    ) -> tuple[Cells, int]:
+        """The modelled cells of a block, right in [low, high), and the unit up to which they are there."""
+        plan, size = self._plan, self._plan.block
+        first, places = block * size, np.arange(size)
+        noise = block_noise(spec.seed, plan.stream, block, size, plan.uniforms, plan.normals)
+        picks = ask.picks(block)
+        given = ask.given(block, places, None, picks) if ask.native else {}
+        cells: Cells = self._run(*noise, given)
+        if ask.free:
+            draws.drawn += high - low
+            return cells, first + high
+
+        def finished(cells: Cells, places: Places, attempts: Places) -> tuple[Cells, Mask]:
+            if ask.partial is not None:
+                cells = ask.partial.overlay(cells, first + places)
+            return cells, ask.accept(cells, block, places, attempts, picks)
+
+        def draw(places: Places, attempts: Places) -> tuple[Cells, Mask]:
+            noise = substreams(spec.seed, first + places, attempts, plan.stream, plan.uniforms, plan.normals)
+            given = ask.given(block, places, attempts, picks) if ask.native else {}
+            padded = {name: _padded(tensor, size) for name, tensor in given.items()}
+            made = self._run(_padded(noise[0], size), _padded(noise[1], size), padded)
+            cut = {name: array.slice(0, places.size) for name, array in made.items()}
+            return finished(cut, places, attempts)
+
+        cells, passed = finished(cells, places, np.zeros(size, np.int64))
+        wanted = np.ones(size, np.bool_) if ask.partial is None else ask.partial.wanted(first + places)
+        settled: Settled = settle(cells, passed, wanted, low, high, spec.max_attempts, draw)
+        draws.drawn += int(settled.attempts[low : settled.reached].sum())
+        if ask.partial is not None:
+            done = first + np.arange(low, settled.reached) - ask.partial.first
+            draws.unlearned += int(ask.partial.unlearned[done].sum())
+        return settled.cells, first + settled.reached
+
+    def _run(
+        self, uniform: Floats, normal: Floats, given: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, Array]:
         plan = self._plan
-        uniform, normal = block_noise(spec.seed, plan.stream, block, plan.block, plan.uniforms, plan.normals)
-        feeds = {"uniform": uniform, "normal": normal}
-        feeds = {name: noise for name, noise in feeds.items() if noise.shape[1]}
-        results = dict(zip(self._outputs, run_graph(self._session, feeds, self._outputs), strict=True))
+        feeds: dict[str, npt.NDArray[Any]] = {"uniform": uniform, "normal": normal}
+        feeds = {name: noise for name, noise in feeds.items() if noise.shape[1]} | dict(given)
+        session = self._session
+        if given:
+            with self._opening:
+                session = self._given_session
+        results = dict(zip(self._outputs, run_graph(session, feeds, self._outputs), strict=True))
         return {
             column.name: self._array(column, results[f"c{j}"], results.get(f"v{j}"))
             for j, column in enumerate(plan.modelled)
@@ -104,7 +184,7 @@ class SinglePass:
 
     def _array(self, column: Column, values: Any, valid: Any) -> Array:
         where = f"{self._plan.table.name}.{column.name}"
-        shape, dtype = (self._plan.block,), _ELEMENTS[column.storage][1]
+        shape, dtype = (self._plan.block,), ELEMENTS[column.storage][1]
         if values.shape != shape or values.dtype != dtype:
             raise invalid(where, "the graph emits another type or shape than it should")
         if valid is not None:
@@ -124,87 +204,10 @@ class SinglePass:
         return Array(column.storage, values, valid, dictionary)
 
 
-def check(manifest: Manifest, graphs: Mapping[str, GraphInfo]) -> None:
-    """Raises Problem BUNDLE_INVALID when the graph does not fit the manifest."""
-    plan = _plan(manifest)
-    if set(graphs) != {plan.graph}:
-        raise invalid("manifest.program.graph", "the bundle does not hold exactly this graph")
-    _check_signature(plan, graphs[plan.graph])
-    for column in plan.modelled:
-        if column.storage is Storage.STRING:
-            manifest.strings(plan.table.name, column.name)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    table: TableSchema
-    modelled: tuple[Column, ...]
-    graph: str
-    stream: int
-    block: int
-    uniforms: int
-    normals: int
-
-
-def _plan(manifest: Manifest) -> _Plan:
-    """What the manifest says, checked."""
-    program = manifest.program
-    noise = program.get("noise")
-    if program.get("unit") != "row" or not isinstance(noise, dict) or noise.get("scheme") != SCHEME:
-        raise invalid("manifest.program", "is not of the documented shape")
-    stream, block, uniforms, normals = (
-        _whole(noise, "stream", 0, 1 << 32),
-        _whole(noise, "block", 1, MAX_BLOCK),
-        _whole(noise, "uniforms", 0, _MAX_NOISE),
-        _whole(noise, "normals", 0, _MAX_NOISE),
-    )
-    if [table.name for table in manifest.schema] != [program.get("table")]:
-        raise invalid("manifest.program.table", "is not the only table of the schema")
-    table = manifest.schema.tables[0]
-    modelled = tuple(c for c in table.emitted if c.handling is not Handling.REGENERATE)
-    if not modelled or any(c.storage not in _ELEMENTS for c in modelled):
-        raise invalid("manifest.schema", "a column has a storage that this program does not emit")
-    if not all(supported(c.fake, c.storage) for c in table.emitted if c.handling is Handling.REGENERATE):
-        raise invalid("manifest.schema", "a regenerated column has no fakes of its kind and storage")
-    return _Plan(table, modelled, str(program.get("graph")), stream, block, uniforms, normals)
-
-
-def _whole(noise: Mapping[str, Any], name: str, low: int, high: int) -> int:
-    value = noise.get(name)
-    if type(value) is not int or not low <= value <= high:
-        raise invalid(f"manifest.program.noise.{name}", f"is no whole number from {low} to {high}")
-    return value
-
-
-def _check_signature(plan: _Plan, info: GraphInfo) -> None:
-    inputs = {"uniform": plan.uniforms, "normal": plan.normals}
-    wanted = {name: size for name, size in inputs.items() if size}
-    if set(info.inputs) != set(wanted):
-        raise invalid("graph", "does not take exactly the noise of the manifest")
-    for name, size in wanted.items():
-        if not _fits(info.inputs[name], _FLOAT, (plan.block, size)):
-            raise invalid("graph", f"takes {name} of another type or shape")
-    allowed = {}
-    for j, column in enumerate(plan.modelled):
-        allowed[f"c{j}"] = _ELEMENTS[column.storage][0]
-        allowed[f"v{j}"] = _BOOL
-    needed = {f"c{j}" for j in range(len(plan.modelled))}
-    if not needed <= set(info.outputs) <= set(allowed):
-        raise invalid("graph", "does not give exactly the columns of the schema")
-    for name, kind in info.outputs.items():
-        if not _fits(kind, allowed[name], (plan.block,)):
-            raise invalid("graph", f"gives {name} of another type or shape")
-
-
-def _fits(kind: TensorType, element: int, shape: tuple[int, ...]) -> bool:
-    if kind.element != element:
-        return False
-    if kind.shape is None:
-        return True
-    return len(kind.shape) == len(shape) and all(
-        a in (None, b) for a, b in zip(kind.shape, shape, strict=True)
-    )
-
-
 def _output_names(columns: int) -> list[str]:
     return [f"{kind}{j}" for j in range(columns) for kind in "cv"]
+
+
+def _padded(tensor: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """The rows of [n, w] and the first of them again, [size, w]."""
+    return np.concatenate([tensor, np.repeat(tensor[:1], size - len(tensor), axis=0)])
