@@ -29,11 +29,13 @@ RPC_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120,
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
 JOB_BUCKETS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600, 7200, 14400, 28800, 57600, 86400)
 PHASES = ("preparing", "fitting", "exporting", "verifying", "publishing", "other")
+LOSSES = ("loss", "validation", "generator", "discriminator", "reconstruction", "divergence", "other")
 STAGES = ("queue", "generate", "encode", "write")
 STATES = ("QUEUED", "RUNNING", "CANCELLING")
 OUTCOMES = ("SUCCEEDED", "FAILED", "CANCELLED")
 STREAM_CLASSES = ("sample", "upload", "watch")
 UPLOAD_FORMATS = ("columns", "csv", "parquet", "excel")
+COHORT_CHECKS = ("counted", "estimated")
 SAMPLE_FORMATS = ("columns", "arrow", "csv")
 
 SERVICES: tuple[descriptor.ServiceDescriptor, ...] = tuple(
@@ -169,7 +171,32 @@ class Metrics:
         )
         self.train_rows = new.counter(
             "kohort_train_rows_total",
-            "Rows learned from, counted once per epoch.",
+            "Rows learned from, counted once per epoch (or fit).",
+            "trainer",
+            known=[trainers],
+        )
+        self.train_loss = new.gauge(
+            "kohort_train_loss",
+            "The latest loss of a trainer's jobs, by its name.",
+            "trainer",
+            "loss",
+            known=[trainers, LOSSES],
+        )
+        self.gradient_norm = new.gauge(
+            "kohort_train_gradient_norm",
+            "The latest gradient norm of a trainer's jobs, on average over an epoch; 0 where there is none.",
+            "trainer",
+            known=[trainers],
+        )
+        self.train_speed = new.gauge(
+            "kohort_train_rows_per_second",
+            "Rows that the jobs which fit now learn from per second, together.",
+            "trainer",
+            known=[trainers],
+        )
+        self.train_eta = new.gauge(
+            "kohort_train_eta_seconds",
+            "Seconds until the jobs which fit now have fitted, as they estimate; 0 where there is none.",
             "trainer",
             known=[trainers],
         )
@@ -208,6 +235,20 @@ class Metrics:
         )
         self.sample_bytes = new.counter(
             "kohort_sample_bytes_total", "Bytes of synthetic rows sent.", "format", known=[SAMPLE_FORMATS]
+        )
+        self.sample_units = new.counter("kohort_sample_units_total", "Synthetic units sent.")
+        self.sample_drawn_units = new.counter(
+            "kohort_sample_drawn_units_total",
+            "Synthetic units drawn; those sent ÷ these is the acceptance rate of conditions and constraints.",
+        )
+        self.cohort_checks = new.counter(
+            "kohort_cohort_checks_total",
+            "Sets of conditions whose training patients were counted, or estimated by the model.",
+            "kind",
+            known=[COHORT_CHECKS],
+        )
+        self.cohorts_refused = new.counter(
+            "kohort_cohorts_refused_total", "Samples refused because too few training patients met them."
         )
         self.sample_seconds = new.histogram(
             "kohort_sample_stage_seconds",

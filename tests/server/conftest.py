@@ -73,6 +73,19 @@ async def fails(call: Any) -> Failure:
     return failure(caught.value)
 
 
+async def breaks(stream: Any) -> tuple[list[Any], Failure]:
+    """Reads a stream that must fail: what came before, and how it failed."""
+    received = []
+
+    async def read() -> None:
+        async for message in stream:
+            received.append(message)  # noqa: PERF401 - what came before the failure must stay
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await read()
+    return received, failure(caught.value)
+
+
 class Stubs:
     """Stubs of every service on one channel."""
 

@@ -1,0 +1,97 @@
+"""The minimum-cohort rule, counted on real tables: exactly the patients that a job learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kohort.conditions import Condition
+from server.cohorts import count_patients
+from server.records import JobOptions, JobSpec
+from tables.infer import infer, physicalise_all
+from tables.readers import Limits, read_file
+from tables.split import cap_rows_per_patient, split_by_patient
+from tables.store import read_columns, read_tableset, write_tableset
+from tables.tableset import Table, TableSet
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+SALT = b"salt of a test"
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, JobSpec]:
+    """Encounters of 340 patients as an upload stores them, and a job on them."""
+    table = read_file(DATA / "diabetes_130us_excerpt.csv", "csv", "encounters", None, Limits())
+    tables = TableSet({"encounters": table})
+    folder = tmp_path_factory.mktemp("stored") / "dataset"
+    write_tableset(folder, tables)
+    schema = infer(tables).schema
+    assert schema.tables[0].subject_key == "patient_nbr"
+    return folder, JobSpec("d", "copula", {}, schema, seed=3, max_runtime_s=60.0)
+
+
+def learned(folder: Path, job: JobSpec) -> Table:
+    """The rows that the training child hands to a trainer."""
+    options = job.options
+    tables = physicalise_all(read_tableset(folder), job.schema)
+    split = split_by_patient(tables, SALT, options.holdout, options.validation, options.min_patients)
+    return cap_rows_per_patient(split.train.single(), options.max_rows_per_patient, job.seed)
+
+
+def rows_of(table: Table) -> list[Mapping[str, Any]]:
+    cells = {name: array.to_python() for name, array in table.arrays.items()}
+    return [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+
+
+@pytest.mark.parametrize("cap", [16, 1])
+def test_patients_are_counted_and_not_their_rows(stored: tuple[Path, JobSpec], cap: int) -> None:
+    folder, job = stored
+    job = replace(job, options=JobOptions(max_rows_per_patient=cap))
+    rows = rows_of(learned(folder, job))
+    female = (Condition("gender", one_of=("Female",)),)
+    long_female = (*female, Condition("time_in_hospital", minimum="7"))
+    unweighed = (Condition("weight", is_null=True), Condition("insulin", one_of=("Up", "Down")))
+    nobody = (Condition("age", one_of=("[300-310)",)),)
+    counts, learned_rows = count_patients(folder, job, SALT, [female, long_female, unweighed, nobody])
+    wanted = [
+        {r["patient_nbr"] for r in rows if r["gender"] == "Female"},
+        {r["patient_nbr"] for r in rows if r["gender"] == "Female" and r["time_in_hospital"] >= 7},
+        {r["patient_nbr"] for r in rows if r["weight"] is None and r["insulin"] in ("Up", "Down")},
+        set(),
+    ]
+    assert counts == [len(patients) for patients in wanted]
+    assert learned_rows == len(rows)
+    assert 0 < counts[1] < counts[0] < learned_rows
+
+
+def test_held_out_patients_do_not_count(stored: tuple[Path, JobSpec]) -> None:
+    folder, job = stored
+    everybody = [(Condition("gender", is_null=False),)]
+    kept = replace(job, options=JobOptions(holdout=0.0, validation=0.0))
+    assert count_patients(folder, kept, SALT, everybody)[0] == [340]
+    split = count_patients(folder, job, SALT, everybody)[0][0]
+    assert split == len({row["patient_nbr"] for row in rows_of(learned(folder, job))})
+    assert split < 300
+
+
+def test_without_a_patient_key_every_row_counts(stored: tuple[Path, JobSpec]) -> None:
+    folder, job = stored
+    table = replace(job.schema.tables[0], subject_key="")
+    job = replace(job, schema=replace(job.schema, tables=(table,)))
+    male = [(Condition("gender", one_of=("Male",)),)]
+    counts, rows = count_patients(folder, job, SALT, male)
+    found = rows_of(learned(folder, job))
+    assert (counts, rows) == ([sum(row["gender"] == "Male" for row in found)], len(found))
+
+
+def test_only_the_columns_asked_for_are_read(stored: tuple[Path, JobSpec]) -> None:
+    folder, _ = stored
+    part = read_columns(folder, "encounters", {"gender", "patient_nbr"})
+    whole = read_tableset(folder).tables["encounters"]
+    assert [column.name for column in part.schema.columns] == ["patient_nbr", "gender"]
+    for name, array in part.arrays.items():
+        assert array.to_python() == whole.arrays[name].to_python()
