@@ -77,6 +77,8 @@ class StepProgram:
 
     def units(self, spec: SampleSpec, start: int, count: int, draws: Draws | None = None) -> Iterator[Batch]:
         self.check(spec, start, count)
+        if draws is not None:
+            draws.drawn += count
         for low in range(start, start + count, GROUP):
             yield from self._group(spec, low, min(low + GROUP, start + count))
 

@@ -20,6 +20,11 @@ Places = npt.NDArray[np.int64]
 Draw = Callable[[Places, Places], tuple[Cells, Mask]]
 """Given places in the block and attempts, [m] each with m at most the block: cells, and which rows pass."""
 
+
+class Stopped(Exception):
+    """Raised by a `Draw` when nobody waits for the rest; `settle` lets it through."""
+
+
 _LEAST = 16
 """Units at least that are drawn together."""
 _AHEAD = 4.0

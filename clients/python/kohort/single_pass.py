@@ -46,7 +46,7 @@ from kohort.manifest import Manifest, invalid
 from kohort.noise import Floats, block_noise, check_units, substreams
 from kohort.plan import ELEMENTS, check, check_signatures, dictionaries, read_plan
 from kohort.problem import Problem
-from kohort.rejection import Cells, Places, Settled, settle
+from kohort.rejection import Cells, Places, Settled, Stopped, settle
 from kohort.schema import Column, Schema, Storage
 from kohort.sessions import Session, SessionFactory, run_graph, runtime_fingerprint
 from kohort.spec import Draws, SampleSpec
@@ -106,7 +106,10 @@ class SinglePass:
         for block in range(start // size, -(-stop // size) if count else 0):
             first = block * size
             low, high = max(start, first), min(stop, first + size)
-            cells, reached = self._cells(spec, ask, block, low - first, high - first, draws)
+            try:
+                cells, reached = self._cells(spec, ask, block, low - first, high - first, draws)
+            except Stopped:
+                return
             if reached > low:
                 fakes = {
                     column.name: fake_column(column, spec.seed, low, reached)
@@ -150,6 +153,8 @@ class SinglePass:
             return cells, ask.accept(cells, block, places, attempts, picks)
 
         def draw(places: Places, attempts: Places) -> tuple[Cells, Mask]:
+            if draws.stopped:
+                raise Stopped
             noise = substreams(spec.seed, first + places, attempts, plan.stream, plan.uniforms, plan.normals)
             given = ask.given(block, places, attempts, picks) if ask.native else {}
             padded = {name: _padded(tensor, size) for name, tensor in given.items()}

@@ -55,9 +55,11 @@ class SampleSpec:
 
 @dataclass
 class Draws:
-    """Counts what `Program.units` took; one for each call, read when it ends."""
+    """Counts what `Program.units` took, and can stop it; one for each call."""
 
     drawn: int = 0
     """Draws behind the units emitted, those that were rejected included."""
     unlearned: int = 0
     """Cells of partial rows that were kept although the model never learned them."""
+    stopped: bool = False
+    """Set by whoever no longer wants the rest: `units` ends before the next attempt, unfinished."""

@@ -30,6 +30,7 @@ from kohort.schema import (
     TableRole,
     TableSchema,
 )
+from kohort.specwire import partial_rows_to_proto, sample_spec_from_proto, sample_spec_to_proto
 from kohort.v1 import schema_pb2
 
 __all__ = [
@@ -44,6 +45,9 @@ __all__ = [
     "finding_to_proto",
     "overrides_from_proto",
     "overrides_to_proto",
+    "partial_rows_to_proto",
+    "sample_spec_from_proto",
+    "sample_spec_to_proto",
     "schema_from_proto",
     "schema_to_proto",
     "struct_from_proto",
