@@ -82,6 +82,7 @@ def progress(payload: Mapping[str, Any]) -> training_pb2.Progress:
         total_steps=payload.get("total_steps", 0),
         losses=payload.get("losses") or {},
         rows_per_second=payload.get("rows_per_second") or 0.0,
+        gradient_norm=payload.get("gradient_norm") or 0.0,
     )
     if payload.get("eta_s") is not None:
         message.eta.CopyFrom(wire.duration_to_proto(payload["eta_s"]))

@@ -36,6 +36,11 @@ log = structlog.get_logger(log="worker")
 _RETRY_SECONDS = 0.5
 _PATIENCE_SECONDS = 30.0
 """How long a finished bundle waits for room in the blob store."""
+_EXPORT_SHARE, _EXPORT_MOST = 0.1, 120.0
+"""How much of `max_runtime`, and how many seconds at most, fitting leaves to the export."""
+_OVERTIME_LEAST = 10.0
+"""Seconds by which a job that is fitted may at least exceed `max_runtime`, rather than be lost."""
+_FITTED = frozenset({"exporting", "verifying"})
 _TRANSIENT = frozenset({"STORE_UNAVAILABLE", "STORAGE_FULL"})
 
 
@@ -71,18 +76,28 @@ class JobRun:
 
     def _run(self, job: JobRecord, leaving: Callable[[], bool]) -> None:
         deadline = time.monotonic() + job.spec.max_runtime_s - job.run_seconds
+        reserve = min(_EXPORT_SHARE * job.spec.max_runtime_s, _EXPORT_MOST)
+        fitted = False
+
+        def hear(message: Mapping[str, Any]) -> None:
+            nonlocal fitted
+            kind = message["type"]
+            fitted |= kind == "phase" and message["phase"] in _FITTED
+            # It kept its word, and now wants to publish the best model so far.
+            fitted |= kind == "warning" and message["finding"]["reason"] == "STOPPED_EARLY"
+            self._journal.take(message)
 
         def should_stop() -> Why | None:
             if self._heart.is_lost(self._lease):
                 return Why.LOST
             if self._lease.cancel:
                 return Why.CANCEL
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline + (max(_OVERTIME_LEAST, reserve) if fitted else 0.0):
                 return Why.RUNTIME
             return Why.LEAVING if leaving() else None
 
         try:
-            spec = self._spec(job)
+            spec = self._spec(job, deadline - reserve)
         except BlobMissingError:
             self._insist(lambda: self._fail("DATASET_EXPIRED", "the bytes of the dataset are gone"))
             return
@@ -91,7 +106,7 @@ class JobRun:
             self._insist(lambda: self._fail(reason, "the worker's disk cannot be written"))
             return
         grace = Grace(self._config.cancel_grace_s, self._config.terminate_grace_s)
-        ended = Attempt(spec, self._journal.take, should_stop, grace, self._config.silence_s).run()
+        ended = Attempt(spec, hear, should_stop, grace, self._config.silence_s).run()
         if ended.why is not Why.LOST:
             self._insist(self._journal.finish)
         if ended.why is Why.LOST:
@@ -155,8 +170,8 @@ class JobRun:
             display_name=job.spec.display_name,
             labels=job.spec.labels,
             schema=Schema.from_json(result["schema"]),
-            trainer=job.spec.trainer,
-            parameters=job.spec.parameters,
+            trainer=result["trainer"],
+            parameters=result["parameters"],
             job=job.id,
             dataset=job.spec.dataset,
             content_digest=bytes.fromhex(result["content_digest"]),
@@ -172,7 +187,7 @@ class JobRun:
             abilities=result["abilities"],
         )
 
-    def _spec(self, job: JobRecord) -> ChildSpec:
+    def _spec(self, job: JobRecord, fit_until: float) -> ChildSpec:
         config = self._config
         dataset = self._store.datasets.get(job.tenant, job.spec.dataset)
         scratch = self._folders.open_scratch(job.id, job.attempt)
@@ -198,6 +213,7 @@ class JobRun:
             schema=job.spec.schema.to_json(),
             seed=job.spec.seed,
             options=asdict(job.spec.options),
+            fit_until=fit_until,
             signing_key_file=config.signing_key_file,
             alive_s=min(config.heartbeat_s, config.silence_s / 4),
             threads=config.threads,

@@ -69,5 +69,6 @@ def _progress(values: Mapping[str, Any]) -> dict[str, Any]:
         "total_steps": int(values["total_steps"]),
         "losses": {k: float(v) for k, v in values["losses"].items() if v is not None},
         "rows_per_second": float(values["rows_per_second"] or 0.0),
+        "gradient_norm": float(values.get("gradient_norm") or 0.0),
         "eta_s": values.get("eta_s"),
     }

@@ -9,7 +9,7 @@ import structlog
 
 from kohort.problem import Problem
 from server.logs import Trouble
-from server.metrics import PHASES, STATES, Metrics
+from server.metrics import LOSSES, PHASES, STATES, Metrics
 from server.records import TERMINAL, EventRecord, JobState
 from server.store import Store
 from server.threads import Threads
@@ -19,12 +19,15 @@ _log = structlog.get_logger(log="observer")
 
 @dataclass
 class _Seen:
+    trainer: str
     created: float | None = None
     started: float | None = None
     phase: str = ""
     phase_time: float = 0.0
     step: int = 0
     progress_time: float = 0.0
+    speed: float = 0.0
+    end: float = 0.0
 
 
 class Observer:
@@ -66,7 +69,7 @@ class Observer:
             self._metrics.jobs.labels(state).set(counts[JobState(state)])
 
     def _count(self, trainer: str, event: EventRecord) -> None:
-        seen = self._jobs.setdefault(event.job, _Seen())
+        seen = self._jobs.setdefault(event.job, _Seen(trainer))
         match event.kind:
             case "state":
                 self._state(trainer, event, seen, JobState(event.payload["state"]))
@@ -74,6 +77,8 @@ class Observer:
                 self._end_phase(seen, event.time)
                 seen.phase, seen.step = event.payload["phase"], 0
                 seen.phase_time = seen.progress_time = event.time
+                seen.speed = seen.end = 0.0
+                self._pace(trainer, event.time)
             case "progress":
                 self._progress(trainer, event, seen)
             case "warning":
@@ -90,6 +95,8 @@ class Observer:
         if state is not JobState.RUNNING and state is not JobState.CANCELLING:
             self._end_phase(seen, event.time)
             seen.phase, seen.step = "", 0
+            seen.speed = seen.end = 0.0
+            self._pace(trainer, event.time)
         if state in TERMINAL:
             self._metrics.jobs_ended.labels(trainer, state.value).inc()
             if seen.started is not None:
@@ -104,8 +111,20 @@ class Observer:
 
     def _progress(self, trainer: str, event: EventRecord, seen: _Seen) -> None:
         step = int(event.payload.get("step") or 0)
+        rate = float(event.payload.get("rows_per_second") or 0.0)
+        for name, loss in (event.payload.get("losses") or {}).items():
+            known = name if name in LOSSES else "other"
+            self._metrics.train_loss.labels(trainer, known).set(loss)
+        self._metrics.gradient_norm.labels(trainer).set(event.payload.get("gradient_norm") or 0.0)
+        seen.speed, seen.end = rate, event.time + float(event.payload.get("eta_s") or 0.0)
+        self._pace(trainer, event.time)
         if step > seen.step:
-            rate = event.payload.get("rows_per_second") or 0.0
             self._metrics.epochs.labels(trainer).inc(step - seen.step)
             self._metrics.train_rows.labels(trainer).inc(max(0.0, rate * (event.time - seen.progress_time)))
             seen.step, seen.progress_time = step, event.time
+
+    def _pace(self, trainer: str, now: float) -> None:
+        fitting = [seen for seen in self._jobs.values() if seen.trainer == trainer]
+        self._metrics.train_speed.labels(trainer).set(sum(seen.speed for seen in fitting))
+        left = max((seen.end - now for seen in fitting if seen.end), default=0.0)
+        self._metrics.train_eta.labels(trainer).set(max(0.0, left))

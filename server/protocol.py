@@ -50,6 +50,8 @@ class ChildSpec:
     """The effective schema as JSON."""
     seed: int
     options: dict[str, Any]
+    fit_until: float | None = None
+    """By this machine's monotonic clock, when fitting has to be over; None: never."""
     signing_key_file: str = ""
     alive_s: float = 5.0
     """How often the child says that it lives."""

@@ -55,6 +55,8 @@ class JobOptions:
     """Share of the patients kept aside for evaluation alone."""
     validation: float = 0.1
     """Share of the patients for early stopping and calibration."""
+    equal_patients: bool = False
+    """Whether every patient counts the same, however many rows are theirs."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class JobRecord:
     device: str
     """The slot that runs or ran it."""
     progress: Mapping[str, Any] | None
-    """The latest: `step`, `total_steps`, `losses`, `rows_per_second`, `eta_s` (None when unknown)."""
+    """The latest: `step`, `total_steps`, `losses`, `rows_per_second`, `gradient_norm`, `eta_s` (or None)."""
     error: Mapping[str, str] | None
     """FAILED: `reason`, `message`, `column`."""
     model: str

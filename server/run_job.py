@@ -6,9 +6,10 @@ the server only; nothing here knows a worker, a lease or a store.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from tables.split import SplitRule, cap_rows_per_patient, split_by_patient
 from tables.statistics import patient_count
 from tables.store import read_tableset
 from tables.tableset import TableSet
+from trainers.auto import delegate
 from trainers.base import FitRequest, Hooks, Progress, Stopped
 from trainers.registry import trainer as trainer_of
 
@@ -61,20 +63,26 @@ def _run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
             reporter.warn(finding.to_json())
 
     schema = Schema.from_json(spec.schema)
+    forecast = _Forecast(reporter)
+    end = math.inf if spec.fit_until is None else spec.fit_until
     hooks = Hooks(
-        progress=_Forecast(reporter),
+        progress=forecast,
         should_stop=reporter.should_stop,
-        phase=reporter.phase,
+        phase=forecast.phase,
         warn=warn,
         checkpoints=Path(spec.checkpoints),
+        seconds_left=lambda: end - time.monotonic(),
     )
-    reporter.phase("preparing")
+    hooks.phase("preparing")
     trainer = trainer_of(spec.trainer)
     request, rule = _prepare(spec, schema, warn)
     hooks.check()
-    reporter.phase("fitting")
+    hooks.phase("fitting")
+    trainer, request = delegate(trainer, request, hooks)
     generator = trainer.fit(request, hooks)
     hooks.check()
+    forecast.fitted(sum(table.num_rows for table in request.train))
+    hooks.phase("exporting")
     # Brings onnx and protobuf, which a training has no use for.
     from exporters.publish import export_bundle
 
@@ -85,7 +93,7 @@ def _run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
         generator,
         schema,
         trainer.info,
-        spec.parameters,
+        request.parameters,
         spec.seed,
         {
             "differentially_private": False,
@@ -98,10 +106,11 @@ def _run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
         _lineage(spec, rule, request.train),
         spec.bundle,
         _signing_key(spec),
-        # The worker publishes; what comes third here only writes the file.
-        phase=lambda name: reporter.phase(name) if name != "publishing" else None,
+        # Exporting was said; the worker publishes: what comes third here only writes the file.
+        phase=lambda name: hooks.phase(name) if name == "verifying" else None,
     )
-    return _result(Path(spec.bundle), written.digest, spec)
+    learned = {"trainer": trainer.info.name, "parameters": dict(request.parameters)}
+    return learned | _result(Path(spec.bundle), written.digest, spec)
 
 
 def _prepare(
@@ -128,6 +137,7 @@ def _prepare(
         seed=spec.seed,
         min_patients=options["min_patients"],
         device=spec.device,
+        equal_patients=options["equal_patients"],
     )
     return request, split.rule
 
@@ -177,19 +187,28 @@ def _result(path: Path, digest: bytes, spec: ChildSpec) -> dict[str, Any]:
 
 
 class _Forecast:
-    """Adds to each report the time that is left, from the pace since the first."""
+    """Passes reports on, with the time that is left: from the pace since the first."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._first: tuple[int, float] | None = None
+        self._phase_at = time.monotonic()
+
+    def phase(self, name: str) -> None:
+        self._phase_at = time.monotonic()
+        self._reporter.phase(name)
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        values: Mapping[str, Any] = asdict(progress)
         eta: float | None = None
         if self._first is None:
             self._first = (progress.step, now)
         elif progress.total_steps and progress.step > self._first[0]:
             pace = (now - self._first[1]) / (progress.step - self._first[0])
             eta = pace * (progress.total_steps - progress.step)
-        self._reporter.progress({**values, "eta_s": eta}, last=progress.step == progress.total_steps)
+        self._reporter.progress(asdict(progress) | {"eta_s": eta}, last=progress.step == progress.total_steps)
+
+    def fitted(self, rows: int) -> None:
+        """Says what a trainer that goes through the rows once, and reports nothing, has done."""
+        if self._first is None:
+            self(Progress(1, 1, {}, rows / max(1e-3, time.monotonic() - self._phase_at)))

@@ -163,6 +163,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
             max_rows_per_patient=request.max_rows_per_patient or self._settings.max_rows_per_patient,
             holdout=request.holdout_fraction if request.HasField("holdout_fraction") else 0.2,
             validation=request.validation_fraction if request.HasField("validation_fraction") else 0.1,
+            equal_patients=request.weight_patients_equally,
         )
 
     async def _check_device(self, device: str) -> None:

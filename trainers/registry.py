@@ -18,6 +18,9 @@ from trainers.base import Trainer
 ENVIRONMENT = "KOHORT_TRAINERS"
 """More trainers, as ``name=module:Class,name=module:Class``; child processes inherit it."""
 
+PREFERRED = "argn"
+"""The default trainer, where it is installed."""
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -41,7 +44,8 @@ class Spec:
 
 _SPECS: dict[str, Spec] = {
     "copula": Spec("trainers.copula:CopulaTrainer", needs=("scipy",)),
-    "ctgan": Spec("trainers.ctgan:CtganTrainer", needs=("ctgan", "sklearn", "torch")),
+    "ctgan": Spec("trainers.ctgan:CtganTrainer", needs=("ctgan", "safetensors", "sklearn", "torch")),
+    "auto": Spec("trainers.auto:AutoTrainer", needs=("scipy",)),
 }
 
 
@@ -65,6 +69,12 @@ def trainers() -> dict[str, type[Trainer]]:
     return found
 
 
+def installed(name: str) -> type[Trainer] | None:
+    """The built-in trainer of that name; None where it, or what it needs, is not installed."""
+    spec = _SPECS.get(name)
+    return spec.load() if spec is not None and spec.installed() else None
+
+
 def trainer(name: str) -> Trainer:
     """The trainer of that name. Raises Problem UNKNOWN_TRAINER."""
     known = trainers()
@@ -77,7 +87,8 @@ def trainer(name: str) -> Trainer:
 
 def default_trainer() -> str:
     """The trainer of a request that names none; empty where none is installed."""
-    return next(iter(trainers()), "")
+    known = trainers()
+    return next((name for name in (PREFERRED, *known) if name in known), "")
 
 
 def _from_environment() -> dict[str, Spec]:

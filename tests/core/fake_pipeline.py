@@ -91,6 +91,8 @@ def _result(spec: ChildSpec, privacy: Any) -> dict[str, Any]:
         "content_digest": "02" * 32,
         "bundle_digest": hashlib.sha256(data).hexdigest(),
         "size_bytes": len(data),
+        "trainer": spec.trainer,
+        "parameters": spec.parameters,
         "program": "single_pass/1",
         "unit": "row",
         "verified": False,

@@ -47,6 +47,7 @@ def test_names_follow_the_rules() -> None:
             "state",
             "phase",
             "stage",
+            "loss",
             "format",
             "kind",
             "slot",

@@ -61,6 +61,7 @@ def progress(message: training_pb2.Progress) -> r.Progress:
         losses=dict(message.losses),
         rows_per_second=message.rows_per_second,
         eta=_seconds(message, "eta"),
+        gradient_norm=message.gradient_norm,
     )
 
 

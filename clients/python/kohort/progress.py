@@ -92,6 +92,8 @@ def figures(job: JobInfo) -> str:
     if made is None:
         return ""
     parts = [f"{name} {loss:.4g}" for name, loss in sorted(made.losses.items())]
+    if made.gradient_norm:
+        parts.append(f"gradient {made.gradient_norm:.3g}")
     if made.rows_per_second:
         parts.append(f"{made.rows_per_second:,.0f} rows/s")
     eta = made.eta if made.eta is not None else job.eta

@@ -41,6 +41,8 @@ class Progress:
     losses: Mapping[str, float]
     rows_per_second: float
     eta: float | None
+    gradient_norm: float = 0.0
+    """Of the last epoch, on average over its steps; 0 where the trainer has none."""
 
 
 @dataclass(frozen=True)
