@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from kohort.fakes import supported
 from kohort.problem import Problem
 from kohort.schema import Column, Finding, Handling, Kind, Storage
 from tables import names
 from tables.codes import vocabulary
+from tables.detectors import Detector
 from tables.facts import Facts
-from tables.identifiers import looks_like
+from tables.identifiers import coarser, fake_for, identify
 
 FEW = 20
 """At most so many distinct whole numbers may be labels."""
@@ -28,7 +30,8 @@ _BY_STORAGE = {
 }
 _LABELS = (Kind.BOOLEAN, Kind.CATEGORY, Kind.CODE, Kind.ORDINAL)
 _NEVER_TRAINED = (Kind.ID, Kind.TEXT)
-_SERVER_REASONS = ("DIRECT_IDENTIFIER", "FREE_TEXT", "ALL_NULL", "NEARLY_UNIQUE", "KEY_REGENERATED")
+_SUSPECTED = ("DIRECT_IDENTIFIER", "IDENTIFIER_REGENERATED", "IDENTIFIER_UNACKNOWLEDGED")
+_SERVER_REASONS = (*_SUSPECTED, "FREE_TEXT", "ALL_NULL", "NEARLY_UNIQUE", "KEY_REGENERATED")
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,32 @@ class Declared:
     @property
     def handling(self) -> Handling:
         """What was asked for; a decision of an earlier inference counts as nothing asked."""
+        if self.column.handling_reason == "IDENTIFIER_UNACKNOWLEDGED":
+            return Handling.MODEL
         decided = self.column.handling_reason in _SERVER_REASONS
         return Handling.UNSPECIFIED if decided else self.column.handling
+
+    @property
+    def fake(self) -> str:
+        """The fakes that were asked for."""
+        return "" if self.column.handling_reason in _SERVER_REASONS else self.column.fake
+
+
+@dataclass(frozen=True)
+class _Fate:
+    """What training does with a column."""
+
+    handling: Handling
+    reason: str = ""
+    """Why, where the server decided."""
+    fake: str = ""
+    finding: tuple[str, str] | None = None
+    """What a person should know: the reason and the message."""
+
+    @classmethod
+    def decided(cls, handling: Handling, reason: str, message: str) -> _Fate:
+        """A decision of the server, of which a person should know."""
+        return cls(handling, reason, finding=(reason, message))
 
 
 def decide(table: str, declared: Declared, facts: Facts) -> tuple[Column, Finding | None]:
@@ -73,9 +100,9 @@ def decide(table: str, declared: Declared, facts: Facts) -> tuple[Column, Findin
         time_zone=(column.time_zone or "UTC" * facts.zoned) if storage is Storage.DATETIME else "",
         vocabulary=code_system,
     )
-    handling, reason, message = _handling(field, done, declared, facts)
-    finding = Finding(reason, message, table, column.name) if reason else None
-    return replace(done, handling=handling, handling_reason=reason), finding
+    fate = _fate(field, done, declared, facts)
+    finding = Finding(*fate.finding, table, column.name) if fate.finding else None
+    return replace(done, handling=fate.handling, handling_reason=fate.reason, fake=fate.fake), finding
 
 
 def _kind(column: Column, facts: Facts) -> Kind:
@@ -186,46 +213,104 @@ def _decimal(column: Column, facts: Facts) -> tuple[Storage, int]:
             return Storage.DECIMAL, column.scale
 
 
-def _handling(field: str, column: Column, declared: Declared, facts: Facts) -> tuple[Handling, str, str]:
-    """What training does with the column, why when the server decided, and that for people."""
+def _fate(field: str, column: Column, declared: Declared, facts: Facts) -> _Fate:
+    """What training does with the column."""
     asked = declared.handling
+    fake = declared.fake
+    if fake and asked is Handling.UNSPECIFIED:
+        asked = Handling.REGENERATE
     if column.kind in _NEVER_TRAINED and asked is Handling.MODEL:
         raise Problem.at("INVALID_SCHEMA", field, f"columns of kind {column.kind.value} are never learned")
+    if fake and asked is not Handling.REGENERATE:
+        raise Problem.at("INVALID_SCHEMA", field, "fakes are for columns that are regenerated")
     if asked is Handling.DROP:
-        return asked, "", ""
+        return _Fate(asked)
     fresh = asked is Handling.REGENERATE or (column.kind is Kind.ID and facts.present > 0)
     if fresh and column.storage not in (Storage.INT64, Storage.STRING):
         raise Problem.at("INVALID_SCHEMA", field, "only whole numbers and texts can be keys; drop the column")
+    if not supported(fake or "key", column.storage) and fresh:
+        raise Problem.at("INVALID_SCHEMA", field, "there are no such fakes for the storage of the column")
+    found = None
+    if not (declared.acknowledged or declared.is_key or (_is_declared(declared) and not fake)):
+        found = identify(column.name, facts)
+        if found is not None and found.letter == "R" and column.kind is Kind.ID and not found.name:
+            found = None  # a key: fresh keys are emitted anyway
     if asked is Handling.REGENERATE:
-        return asked, "", ""
-    if not (declared.acknowledged or declared.is_key or _is_declared(declared)):
-        texts = facts.texts if facts.array.storage is Storage.STRING else None
-        what = looks_like(column.name, texts, facts.counts, facts.shared) if facts.present else None
-        if what is not None:
-            return (
-                Handling.DROP,
-                "DIRECT_IDENTIFIER",
-                f"looks like {what}: drop it, declare it an id, or acknowledge that it identifies nobody",
-            )
-    if not facts.present:
-        return Handling.DROP, "ALL_NULL", "every cell is null; dropped"
-    if column.kind is Kind.ID:
-        return Handling.REGENERATE, "KEY_REGENERATED", "a key: not learned, fresh keys are emitted"
-    if column.kind is Kind.TEXT:
-        return Handling.DROP, "FREE_TEXT", "free text is never learned; dropped"
+        direct = None if found is None or found.learned else found
+        fake = fake or (fake_for(direct, column.storage) if direct else "")
+        return _Fate(asked, fake=fake, finding=_regenerated(fake, direct) if direct or fake else None)
+    if found is not None and not found.learned:
+        return _identifying(asked, found, column.storage)
+    fate = _ordinary(asked, column, facts)
+    if fate.handling is not Handling.MODEL or fate.finding is not None or declared.acknowledged:
+        return fate
+    if found is not None:
+        coarse = (
+            f"{found.what}: finer than Safe Harbor (class {found.letter}) leaves them; learned as they are"
+        )
+    else:
+        coarse = coarser(column, facts)
+    return replace(fate, finding=("QUASI_IDENTIFIER", coarse)) if coarse else fate
+
+
+def _identifying(asked: Handling, found: Detector, storage: Storage) -> _Fate:
+    """What becomes of a likely identifier that nobody declared or acknowledged."""
+    looks = f"looks like {found.what} (Safe Harbor class {found.letter})"
     if asked is Handling.MODEL:
-        return asked, "", ""
+        return _Fate.decided(
+            Handling.DROP, "IDENTIFIER_UNACKNOWLEDGED", f"{looks}: learned only when acknowledged"
+        )
+    fake = fake_for(found, storage)
+    if not fake:
+        return _Fate.decided(
+            Handling.DROP, "DIRECT_IDENTIFIER", f"{looks}; dropped unless acknowledged as identifying nobody"
+        )
+    reason, message = _regenerated(fake, found)
+    return _Fate(Handling.REGENERATE, reason, fake, (reason, message))
+
+
+def _regenerated(fake: str, found: Detector | None) -> tuple[str, str]:
+    looks = f"looks like {found.what} (Safe Harbor class {found.letter}); " if found else ""
+    return "IDENTIFIER_REGENERATED", f"{looks}not learned, fresh fakes are emitted: {fake or 'key'}"
+
+
+def _ordinary(asked: Handling, column: Column, facts: Facts) -> _Fate:
+    """What becomes of a column that does not look like an identifier."""
+    if not facts.present:
+        return _Fate.decided(Handling.DROP, "ALL_NULL", "every cell is null; dropped")
+    if column.kind is Kind.ID:
+        return _Fate.decided(
+            Handling.REGENERATE, "KEY_REGENERATED", "a key: not learned, fresh keys are emitted"
+        )
+    if column.kind is Kind.TEXT:
+        return _Fate.decided(Handling.DROP, "FREE_TEXT", "free text is never learned; dropped")
+    if asked is Handling.MODEL:
+        return _Fate(asked, finding=_mixed(column, facts))
     if facts.sparse:
-        return Handling.DROP, "NEARLY_UNIQUE", "too few patients have a value; dropped"
+        return _Fate.decided(Handling.DROP, "NEARLY_UNIQUE", "too few patients have a value; dropped")
     least = _HARDLY_SHARED if column.storage is Storage.STRING else _BARELY_SHARED
     if column.kind in _LABELS and facts.shared < least:
         message = "most values belong to too few patients; dropped"
         if facts.array.storage is Storage.STRING and facts.local_dates:
             message += "; days are read as dates where they are written YYYY-MM-DD"
-        return Handling.DROP, "NEARLY_UNIQUE", message
-    return Handling.MODEL, "", ""
+        elif facts.array.storage is Storage.STRING and facts.mixed:
+            message += "; numbers and texts are mixed: numbers alone would be learned as such"
+        return _Fate.decided(Handling.DROP, "NEARLY_UNIQUE", message)
+    return _Fate(Handling.MODEL, finding=_mixed(column, facts))
+
+
+def _mixed(column: Column, facts: Facts) -> tuple[str, str] | None:
+    """What a person should know of numbers that are learned as labels beside texts."""
+    if column.kind is not Kind.CATEGORY or facts.array.storage is not Storage.STRING:
+        return None
+    if facts.shared >= _WELL_SHARED or not facts.mixed:
+        return None
+    return (
+        "RARE_VALUES_PROTECTED",
+        "numbers and texts are mixed: learned as labels, of which those of few patients are lost",
+    )
 
 
 def _is_declared(declared: Declared) -> bool:
     """Whether the column was declared something that is never learned, by a person and not by a server."""
-    return declared.column.kind in _NEVER_TRAINED and declared.column.handling_reason != "DIRECT_IDENTIFIER"
+    return declared.column.kind in _NEVER_TRAINED and declared.column.handling_reason not in _SUSPECTED

@@ -19,6 +19,7 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 
 MAX_SCALE = 9
 _EXACT = 2.0**53
+_SOME = 0.1
 _LOCAL_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?!\d)")
 
 
@@ -70,6 +71,18 @@ class Facts:
     def shared(self) -> float:
         """Share of cells whose value is held by at least `min_patients` patients."""
         return float(self.counts[self._patients >= self._min_patients].sum() / max(1, self.present))
+
+    def many_above(self, limit: float) -> bool:
+        """Numbers: whether at least `min_patients` patients have one above `limit`."""
+        above = self.array.is_valid() & (self.array.values > limit)
+        return patient_count(self._subjects[above]) >= self._min_patients
+
+    @cached_property
+    def mixed(self) -> bool:
+        """STRING: whether a good part of the cells are numbers, and a good part are not."""
+        patterns = Patterns(pa.array(self.texts, pa.string()))
+        share = float(self.counts[patterns.number].sum() / max(1, self.counts[~patterns.missing].sum()))
+        return _SOME <= share <= 1 - _SOME
 
     @cached_property
     def sparse(self) -> bool:

@@ -42,8 +42,8 @@ class Inferred:
 
     @property
     def unacknowledged(self) -> tuple[Finding, ...]:
-        """Likely direct identifiers that nobody declared or acknowledged."""
-        return tuple(f for f in self.findings if f.reason == "DIRECT_IDENTIFIER")
+        """Likely direct identifiers that are to be learned and that nobody acknowledged."""
+        return tuple(f for f in self.findings if f.reason == "IDENTIFIER_UNACKNOWLEDGED")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -177,7 +177,7 @@ def _infer_table(
         done, finding = decide(schema.name, declared, facts)
         columns.append(done)
         findings += [finding] if finding else []
-        if done.kind is Kind.ID and done.handling is Handling.REGENERATE and facts.unique:
+        if done.kind is Kind.ID and done.handling is Handling.REGENERATE and facts.unique and not done.fake:
             unique_keys.append(done.name)
     repeated = bool(schema.subject_key) and patient_count(subjects) < table.num_rows
     role = schema.role
@@ -227,7 +227,10 @@ def _overridden(column: Column, override: ColumnOverride | None) -> Column:
         if override.handling is Handling.UNSPECIFIED:
             column = replace(column, handling=Handling.UNSPECIFIED)
     if override.handling is not Handling.UNSPECIFIED:
-        column = replace(column, handling=override.handling, handling_reason="")
+        column = replace(column, handling=override.handling, handling_reason="", fake="")
+    if override.fake:
+        asked = Handling.REGENERATE if override.handling is Handling.UNSPECIFIED else override.handling
+        column = replace(column, handling=asked, handling_reason="", fake=override.fake)
     if override.vocabulary:
         column = replace(column, vocabulary=override.vocabulary)
     return replace(column, levels=override.levels) if override.levels else column

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
@@ -26,8 +27,9 @@ _COUNTED = re.compile(
 
 
 def words(name: str) -> str:
-    """The words of a name in lower case, joined by underscores: "PatientID" is "patient_id"."""
-    return "_".join(word.lower() for word in _WORD.findall(name))
+    """The words of a name in lower case, unaccented, with underscores: "PatientID" is "patient_id"."""
+    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
+    return "_".join(word.lower() for word in _WORD.findall(re.sub(r"[\u0300-\u036f]", "", plain)))
 
 
 def is_patient_key(name: str) -> bool:

@@ -19,7 +19,6 @@ from kohort.schema import (
     TableRole,
     TableSchema,
 )
-from tables.identifiers import check_trainable
 from tables.infer import Inferred, infer, physicalise_all
 from tables.readers import read_file
 from tables.tableset import Table, TableSet
@@ -250,81 +249,6 @@ def test_support_is_counted_in_patients_and_not_in_rows():
     columns = (Column("person_id", storage=Storage.INT64), Column("label", storage=Storage.STRING))
     inferred = infer(TableSet({"t": Table(TableSchema("t", columns), arrays)}))
     assert inferred.schema.tables[0].column("label").handling_reason == "NEARLY_UNIQUE"
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("FirstName", ["Ada", "Grace"]),
-        ("patient_name", ["Ada", "Grace"]),
-        ("doctor", [f"Hopper{c}, Grace" for c in "abcdefgh"]),
-        ("contact", [f"a{i}@example.org" for i in range(200)]),
-        ("ssn", list(range(123456000, 123456200))),
-        ("reference", [f"123-45-{i:04d}" for i in range(200)]),
-        ("home_phone", [f"+1 212 555 {i:04d}" for i in range(200)]),
-        ("reached_at", [f"(212) 555-{i:04d}" for i in range(200)]),
-        ("street_address", [f"{i} Long Road" for i in range(200)]),
-        ("where", [f"{i} Long Road" for i in range(1, 201)]),
-        ("zip", [10115, 10117]),
-        ("postal_code", ["10115", "10117"]),
-        ("host", [f"10.0.0.{i}" for i in range(200)]),
-        ("page", [f"https://example.org/{i}" for i in range(200)]),
-        ("account_number", list(range(0, 9999, 37))),
-        ("device_serial_number", [f"SN{i}" for i in range(200)]),
-        ("licence_plate", ["B-AB 12", "B-CD 34"]),
-    ],
-)
-def test_likely_identifiers_refuse_training_until_somebody_decides(name, values):
-    tables = one(values, name)
-    inferred = infer(tables)
-    column = inferred.schema.tables[0].columns[0]
-    assert (column.handling, column.handling_reason) == (Handling.DROP, "DIRECT_IDENTIFIER")
-    with pytest.raises(Problem) as raised:
-        check_trainable(inferred)
-    assert raised.value.reason == "IDENTIFIER_UNACKNOWLEDGED"
-    assert infer(physicalise_all(tables, inferred.schema)) == inferred
-    for change in (
-        ColumnOverride(name, handling=Handling.DROP),
-        ColumnOverride(name, kind=Kind.ID),
-        ColumnOverride(name, handling=Handling.REGENERATE),
-        ColumnOverride(name, acknowledge_identifier=True),
-        ColumnOverride(name, kind=Kind.CATEGORY, handling=Handling.MODEL, acknowledge_identifier=True),
-    ):
-        assert not infer(tables, inferred.schema, SchemaOverrides((change,))).unacknowledged
-    learned = ColumnOverride(name, kind=Kind.CATEGORY, handling=Handling.MODEL)
-    assert infer(tables, overrides=SchemaOverrides((learned,))).unacknowledged
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("name", ["aspirin", "ibuprofen"]),
-        ("site", ["cleveland", "long beach"]),
-        ("address_type", ["home", "work"]),
-        ("card", ["none", "one"]),
-        ("description", ["Colonoscopy, total", "Appendectomy"]),
-        ("range", ["100-200", "200-300"]),
-        ("visited", ["2020-01-01", "2020-01-02"]),
-        ("lat", ["left", "right"]),
-        ("ip", [1, 2, 3]),
-    ],
-)
-def test_ordinary_columns_are_no_identifiers(name, values):
-    assert not infer(one(values, name)).unacknowledged
-
-
-def test_a_record_number_that_is_the_patients_key_needs_no_word():
-    table = infer(one([f"{i:07d}" for i in range(200)], "MRN")).schema.tables[0]
-    assert table.subject_key == "MRN"
-    assert table.columns[0].handling is Handling.REGENERATE
-
-
-def test_an_identifier_named_as_key_is_declared():
-    tables = one([f"{i:07d}" for i in range(200)], "chart_number")
-    assert infer(tables).unacknowledged
-    change = SchemaOverrides((), (TableOverride(subject_key="chart_number"),))
-    assert infer(tables, overrides=change).schema.tables[0].columns[0].kind is Kind.ID
-    assert not infer(tables, overrides=change).unacknowledged
 
 
 @pytest.mark.parametrize("storage", [Storage.DATE, Storage.BOOL, Storage.DECIMAL])
