@@ -18,6 +18,7 @@ from server.auth import LOCAL, Auth
 from server.blobs import LocalBlobStore
 from server.bundles import Bundles
 from server.capabilities import VERSION, CapabilitiesService
+from server.cohorts import Cohorts
 from server.datasets import DatasetService
 from server.errors import where
 from server.health import Health
@@ -239,6 +240,16 @@ class Server:
         schemas = Schemas(settings, blobs, spool, self.parse_threads)
         bundles = Bundles(settings, store, blobs, spool, self.spool_threads, self.sampling_threads)
         cache = ModelCache(bundles.load, self.sampling_threads, settings.cached_models, self.metrics)
+        cohorts = Cohorts(
+            store,
+            blobs,
+            folders,
+            spool,
+            self.spool_threads,
+            self.sampling_threads,
+            self.metrics,
+            settings.min_patients_per_value,
+        )
         self.health = Health(settings, store, threads, self.metrics)
         capabilities_pb2_grpc.add_CapabilitiesServiceServicer_to_server(
             CapabilitiesService(settings, store, threads), server
@@ -260,6 +271,7 @@ class Server:
                 self.sampling_threads,
                 cache,
                 bundles,
+                cohorts,
                 self.lifecycle,
                 self.metrics,
             ),

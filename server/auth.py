@@ -112,6 +112,16 @@ def authorise(method: str, principal: Principal) -> None:
         )
 
 
+def authorise_completion(principal: Principal) -> None:
+    """Raises Problem PERMISSION_DENIED unless the principal may have rows completed.
+
+    What a model says about a row whose cells are known to the caller can tell
+    whether that person was learned from: for those alone who may see the data.
+    """
+    if not _HANDLING_DATA & principal.roles:
+        raise Problem("PERMISSION_DENIED", "partial_rows need the role trainer or custodian")
+
+
 def _peer_uris(call: Call) -> list[str]:
     # The common name and DNS names say which machine calls, not who: only URIs count.
     auth = call.context.auth_context()

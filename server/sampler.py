@@ -10,10 +10,11 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kohort.columns import Batch
-from kohort.programs import SampleSpec, rebatch
+from kohort.programs import Draws, rebatch
+from server.asked import Asked
 from server.encoders import Encoder
 from server.metrics import Metrics
 from server.modelcache import Loaded
@@ -26,6 +27,8 @@ class Message:
 
     data: bytes
     rows: int = 0
+    units: int = 0
+    drawn: int = 0
     generate_seconds: float = 0.0
     encode_seconds: float = 0.0
 
@@ -37,55 +40,60 @@ class Production:
     Args:
         model: the generator.
         encoder: writes the messages.
-        spec: what decides the content of a unit.
-        start: the first unit.
-        count: how many units.
+        asked: what to make.
         max_rows: per batch; 0 leaves the size to the server.
     """
 
     model: Loaded
     encoder: Encoder
-    spec: SampleSpec
-    start: int
-    count: int
+    asked: Asked
     max_rows: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     """Rows made so far, by table."""
-    stopped: bool = False
+    draws: Draws = field(default_factory=Draws)
+    """Units drawn so far, whether or not they met the conditions."""
 
     def __post_init__(self) -> None:
         self._messages = self._run()
 
     def step(self) -> Message | None:
-        """The next message; None at the end, or once `stopped`."""
-        return None if self.stopped else next(self._messages, None)
+        """The next message; None at the end, or once stopped."""
+        return None if self.draws.stopped else next(self._messages, None)
+
+    def stop(self) -> None:
+        """Makes no more, even where a unit is being drawn again and again; from any thread."""
+        self.draws.stopped = True
 
     def _run(self) -> Iterator[Message]:
         for data in self.encoder.begin():
             yield Message(data)
-        units = self.model.program.units(self.spec, self.start, self.count)
+        asked = self.asked
+        units = self.model.program.units(asked.spec, asked.start, asked.count, self.draws)
         batches = rebatch(units, self.max_rows)
-        done = self.start
+        done, drawn = asked.start, 0
         while True:
             began = time.perf_counter()
+            # Raises CONDITION_UNSATISFIED after the last unit that could be drawn.
             batch = next(batches, None)
             generated = time.perf_counter()
             if batch is None:
                 break
-            self.model.saw(batch.next_unit - done, generated - began)
-            done = max(done, batch.next_unit)
+            new, done = max(0, batch.next_unit - done), max(done, batch.next_unit)
+            self.model.saw(new, generated - began)
             self.rows[batch.table] += batch.row_count
-            yield from self._encode(batch, generated - began)
+            made = Message(b"", batch.row_count, new, self.draws.drawn - drawn, generated - began)
+            drawn = self.draws.drawn
+            yield from self._encode(batch, made)
         for data in self.encoder.end():
             yield Message(data)
 
-    def _encode(self, batch: Batch, generate_seconds: float) -> Iterator[Message]:
+    def _encode(self, batch: Batch, made: Message) -> Iterator[Message]:
         began = time.perf_counter()
-        rows = batch.row_count
         for data in self.encoder.batch(batch):
             now = time.perf_counter()
-            yield Message(data, rows, generate_seconds, now - began)
-            rows, generate_seconds, began = 0, 0.0, time.perf_counter()
+            yield replace(made, data=data, encode_seconds=now - began)
+            # What was made is told once, however many messages it takes.
+            made, began = Message(b""), time.perf_counter()
 
 
 async def stream(
@@ -117,10 +125,12 @@ async def stream(
             yield message.data
             write_seconds.observe(time.perf_counter() - began)
             sent_rows.inc(message.rows)
+            metrics.sample_units.inc(message.units)
+            metrics.sample_drawn_units.inc(message.drawn)
             sent_bytes.inc(len(message.data))
     finally:
         # Synchronous: an await here would itself be cancelled with the call.
-        production.stopped = True
+        production.stop()
         pending.cancel()
         pending.add_done_callback(_retrieve)
 
