@@ -3,8 +3,11 @@
 // Calls a Kohort server and prints what it saw as JSON, in the form that tests/interop compares
 // between languages. The protos are read at run time: nothing is generated.
 //
-//   node main.js sample ADDRESS MODEL START_UNIT UNIT_COUNT SEED
+//   node main.js sample ADDRESS MODEL START_UNIT UNIT_COUNT SEED [COLUMN VALUE COLUMN LOW HIGH]
 //   node main.js upload ADDRESS FILE.csv TABLE
+//
+// With five words more every row has VALUE in the first column, and in the second one something from
+// LOW to HIGH.
 //
 // A failed call prints {"error": …} and exits with 3. A stream that breaks the contract, a wrong
 // digest above all, exits with 1.

@@ -3,9 +3,10 @@
 import { cellTexts, ColumnDigest, contentDigest } from "./columns.js";
 
 /** Reads one Sample stream to its end, checks it and gives all cells as text. */
-export async function sample(service, model, startUnit, unitCount, seed) {
+export async function sample(service, model, startUnit, unitCount, seed, ...words) {
   const reader = new Reader();
-  const request = { model, startUnit, unitCount, seed, format: "SAMPLE_FORMAT_COLUMNS" };
+  const conditions = conditionsOf(...words);
+  const request = { model, startUnit, unitCount, seed, conditions, format: "SAMPLE_FORMAT_COLUMNS" };
   const call = service.sample(request, { deadline: Date.now() + 60_000 });
   try {
     for await (const message of call) reader.take(message);
@@ -13,6 +14,15 @@ export async function sample(service, model, startUnit, unitCount, seed) {
     call.cancel(); // leaving the loop does not end the call
   }
   return reader.result();
+}
+
+/** Reads COLUMN VALUE COLUMN LOW HIGH, or nothing. */
+function conditionsOf(equal, value, within, minimum, maximum) {
+  if (equal === undefined) return [];
+  return [
+    { column: equal, oneOf: { values: [value] } },
+    { column: within, range: { minimum, maximum } },
+  ];
 }
 
 class Reader {

@@ -35,7 +35,8 @@ class Reading:
 
 
 Reader = Callable[..., Reading]
-"""`reader("sample", address, model, start, count, seed)` or `reader("upload", address, file, table)`."""
+"""`reader("sample", address, model, start, count, seed, *words)` or `reader("upload", address, file, table)`;
+the words are COLUMN VALUE COLUMN LOW HIGH, or none."""
 
 
 def need(tool: str) -> None:
@@ -104,8 +105,23 @@ def read_here(mode: str, address: str, *arguments: Any) -> Reading:
     return Reading(0, result)
 
 
-def _sample(channel: grpc.Channel, model: str, start: int, count: int, seed: int) -> dict[str, Any]:
-    request = sampling_pb2.SampleRequest(model=model, start_unit=start, unit_count=count, seed=seed)
+def _conditions(equal: str, value: str, within: str, low: str, high: str) -> list[sampling_pb2.Condition]:
+    return [
+        sampling_pb2.Condition(column=equal, one_of=sampling_pb2.ValueSet(values=[value])),
+        sampling_pb2.Condition(column=within, range=sampling_pb2.ValueRange(minimum=low, maximum=high)),
+    ]
+
+
+def _sample(
+    channel: grpc.Channel, model: str, start: int, count: int, seed: int, *words: str
+) -> dict[str, Any]:
+    request = sampling_pb2.SampleRequest(
+        model=model,
+        start_unit=start,
+        unit_count=count,
+        seed=seed,
+        conditions=_conditions(*words) if words else [],
+    )
     dictionaries = wire.Dictionaries()
     header = trailer = None
     next_unit = 0

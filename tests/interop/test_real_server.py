@@ -73,6 +73,16 @@ def test_a_stretch_is_the_same_rows(read: Reader, served: Served) -> None:
         assert cells == served.sample["tables"]["heart"][name][900:1200], name
 
 
+def test_conditions_hold_in_every_language(read: Reader, served: Served) -> None:
+    words = ("ward", "Zürich – Öst", "age", "50", "62")
+    reading = read("sample", served.address, served.model, 5, 200, 7, *words)
+    assert reading.status == 0, reading.result
+    columns = reading.result["tables"]["heart"]
+    assert columns["ward"] == ["Zürich – Öst"] * 200
+    assert all(50 <= int(age) <= 62 for age in columns["age"])
+    assert reading.result == read_here("sample", served.address, served.model, 5, 200, 7, *words).result
+
+
 def test_upload(read: Reader, served: Served) -> None:
     reading = read("upload", served.address, served.file, "heart")
     assert reading.status == 0, reading.result

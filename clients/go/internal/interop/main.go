@@ -3,8 +3,11 @@
 // Command interop calls a Kohort server and prints what it saw as JSON, in the
 // form that tests/interop compares between languages.
 //
-//	interop sample ADDRESS MODEL START_UNIT UNIT_COUNT SEED
+//	interop sample ADDRESS MODEL START_UNIT UNIT_COUNT SEED [COLUMN VALUE COLUMN LOW HIGH]
 //	interop upload ADDRESS FILE.csv TABLE
+//
+// With five words more every row has VALUE in the first column, and in the second
+// one something from LOW to HIGH.
 //
 // A failed call prints {"error": …} and exits with 3. A stream that breaks the
 // contract, a wrong digest above all, exits with 1.
@@ -27,7 +30,7 @@ import (
 )
 
 const (
-	usage      = "interop sample ADDRESS MODEL START_UNIT UNIT_COUNT SEED | interop upload ADDRESS FILE TABLE"
+	usage      = "interop sample ADDRESS MODEL START_UNIT UNIT_COUNT SEED [COLUMN VALUE COLUMN LOW HIGH] | interop upload ADDRESS FILE TABLE"
 	deadline   = time.Minute
 	failedCall = 3
 )
@@ -61,14 +64,14 @@ func run(args []string) (any, error) {
 	defer cancel()
 
 	switch {
-	case args[0] == "sample" && len(args) == 6:
+	case args[0] == "sample" && (len(args) == 6 || len(args) == 11):
 		var numbers [3]int64
-		for i, text := range args[3:] {
+		for i, text := range args[3:6] {
 			if numbers[i], err = strconv.ParseInt(text, 10, 64); err != nil {
 				return nil, err
 			}
 		}
-		return sample(ctx, connection, args[2], numbers[0], numbers[1], numbers[2])
+		return sample(ctx, connection, args[2], numbers[0], numbers[1], numbers[2], conditions(args[6:]))
 	case args[0] == "upload" && len(args) == 4:
 		return upload(ctx, connection, args[2], args[3])
 	}

@@ -31,10 +31,10 @@ type reader struct {
 	cells        map[string]map[string][]any
 }
 
-func sample(ctx context.Context, connection grpc.ClientConnInterface, model string, start, count, seed int64) (any, error) {
+func sample(ctx context.Context, connection grpc.ClientConnInterface, model string, start, count, seed int64, conditions []*pb.Condition) (any, error) {
 	stream, err := pb.NewSamplingServiceClient(connection).Sample(ctx, &pb.SampleRequest{
 		Model: model, StartUnit: start, UnitCount: count, Seed: &seed,
-		Format: pb.SampleFormat_SAMPLE_FORMAT_COLUMNS,
+		Format: pb.SampleFormat_SAMPLE_FORMAT_COLUMNS, Conditions: conditions,
 	})
 	if err != nil {
 		return nil, err
@@ -58,6 +58,16 @@ func sample(ctx context.Context, connection grpc.ClientConnInterface, model stri
 			return nil, err
 		}
 	}
+}
+
+// conditions reads COLUMN VALUE COLUMN LOW HIGH, or nothing.
+func conditions(words []string) []*pb.Condition {
+	if len(words) == 0 {
+		return nil
+	}
+	equal := &pb.Condition_OneOf{OneOf: &pb.ValueSet{Values: words[1:2]}}
+	within := &pb.Condition_Range{Range: &pb.ValueRange{Minimum: &words[3], Maximum: &words[4]}}
+	return []*pb.Condition{{Column: words[0], Test: equal}, {Column: words[2], Test: within}}
 }
 
 func (r *reader) take(message *pb.SampleResponse) error {

@@ -27,11 +27,12 @@ import java.util.Map;
  * between languages.
  *
  * <pre>
- * sample ADDRESS MODEL START_UNIT UNIT_COUNT SEED
+ * sample ADDRESS MODEL START_UNIT UNIT_COUNT SEED [COLUMN VALUE COLUMN LOW HIGH]
  * upload ADDRESS FILE.csv TABLE
  * </pre>
  *
- * A failed call prints {"error": …} and exits with 3. A stream that breaks the contract, a wrong
+ * With five words more every row has VALUE in the first column, and in the second one something from
+ * LOW to HIGH. A failed call prints {"error": …} and exits with 3. A stream that breaks the contract, a wrong
  * digest above all, exits with 1.
  */
 public final class Driver {
@@ -65,13 +66,14 @@ public final class Driver {
   }
 
   private static Object run(ManagedChannel channel, String[] args) throws Exception {
-    if (args[0].equals("sample") && args.length == 6) {
+    if (args[0].equals("sample") && (args.length == 6 || args.length == 11)) {
       return SampleReader.read(
           channel,
           args[2],
           Long.parseLong(args[3]),
           Long.parseLong(args[4]),
-          Long.parseLong(args[5]));
+          Long.parseLong(args[5]),
+          List.of(args).subList(6, args.length));
     }
     if (args[0].equals("upload") && args.length == 4) {
       return Upload.send(channel, Path.of(args[2]), args[3]);

@@ -5,6 +5,7 @@ package io.kohort.interop;
 import io.grpc.ManagedChannel;
 import io.kohort.v1.Column;
 import io.kohort.v1.ColumnData;
+import io.kohort.v1.Condition;
 import io.kohort.v1.Dictionary;
 import io.kohort.v1.RecordBatch;
 import io.kohort.v1.SampleFormat;
@@ -14,6 +15,8 @@ import io.kohort.v1.SampleResponse;
 import io.kohort.v1.SampleTrailer;
 import io.kohort.v1.SamplingServiceGrpc;
 import io.kohort.v1.TableSchema;
+import io.kohort.v1.ValueRange;
+import io.kohort.v1.ValueSet;
 import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -33,7 +36,8 @@ final class SampleReader {
   private SampleTrailer trailer;
   private long nextUnit;
 
-  static Object read(ManagedChannel channel, String model, long start, long count, long seed) {
+  static Object read(
+      ManagedChannel channel, String model, long start, long count, long seed, List<String> words) {
     SampleRequest request =
         SampleRequest.newBuilder()
             .setModel(model)
@@ -41,6 +45,7 @@ final class SampleReader {
             .setUnitCount(count)
             .setSeed(seed)
             .setFormat(SampleFormat.SAMPLE_FORMAT_COLUMNS)
+            .addAllConditions(conditions(words))
             .build();
     SampleReader reader = new SampleReader();
     SamplingServiceGrpc.newBlockingStub(channel)
@@ -48,6 +53,19 @@ final class SampleReader {
         .sample(request)
         .forEachRemaining(reader::take);
     return reader.result();
+  }
+
+  /** Reads COLUMN VALUE COLUMN LOW HIGH, or nothing. */
+  private static List<Condition> conditions(List<String> words) {
+    if (words.isEmpty()) {
+      return List.of();
+    }
+    ValueSet value = ValueSet.newBuilder().addValues(words.get(1)).build();
+    ValueRange range =
+        ValueRange.newBuilder().setMinimum(words.get(3)).setMaximum(words.get(4)).build();
+    return List.of(
+        Condition.newBuilder().setColumn(words.get(0)).setOneOf(value).build(),
+        Condition.newBuilder().setColumn(words.get(2)).setRange(range).build());
   }
 
   private void take(SampleResponse message) {
