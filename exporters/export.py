@@ -11,8 +11,11 @@ import numpy.typing as npt
 from exporters.decode import cell_type, write_decoding
 from exporters.graph import GraphBuilder
 from kohort.schema import Handling, Storage, TableSchema
-from trainers.base import Generator, Noise
-from trainers.encoding import CategoryEncoding, Encoding
+from trainers.base import ConditionalGenerator, Generator, Given, Noise
+from trainers.encoding import Encoding, names_of
+
+GIVEN = Given("given", "mask", "temperature", "top_p")
+"""The inputs of a graph that completes rows, besides noise."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Exported:
-    """What the program `single_pass/1` runs."""
+    """What the program `single_pass` runs."""
 
     graph: bytes
     """Takes `uniform` and `normal` (float32 [n, U] and [n, N]; none of width 0)."""
@@ -42,7 +45,10 @@ class Exported:
     dictionaries: Mapping[str, tuple[str, ...]]
     """Strings by column."""
     nodes: int
-    """Of `graph`."""
+    """Of `graph`, or of `given` where that has more."""
+    given: bytes = b""
+    """Of a `ConditionalGenerator`: as `graph`, but takes `given` float64 [n, F], `mask` bool [n, F],
+    `temperature` and `top_p` (float32 [n, 1]) as well."""
 
 
 def export(generator: Generator, schema: TableSchema) -> Exported:
@@ -57,52 +63,77 @@ def export(generator: Generator, schema: TableSchema) -> Exported:
     """
     encoding, noise = generator.encoding, generator.noise
     modelled = [column.name for column in schema.columns if column.handling is Handling.MODEL]
-    if [column.column for column in encoding.columns] != modelled:
+    covered = [name for column in encoding.columns for name in names_of(column)]
+    if sorted(covered) != sorted(modelled):
         raise ValueError("the encoding does not cover exactly the modelled columns of the schema")
     if noise.uniforms + noise.normals == 0:
         raise ValueError("a generator takes some noise")
     builder = GraphBuilder()
-    features = generator.graph(builder, "uniform", "normal")
-    layout = encoding.features
-    if len(features) != len(layout):
-        raise ValueError("the generator writes another number of features than its encoding has")
-    names = [builder.named(x, f"f{j}") for j, x in enumerate(features)]
+    names = _named(builder, encoding, generator.graph(builder, "uniform", "normal"))
     first = builder.position
-    outputs = _write_columns(builder, encoding, names)
+    outputs = _outputs(builder, encoding, names, schema, modelled)
     typed = [
         (name, dtype)
         for output in outputs
         for name, dtype in ((output.values, cell_type(output.storage)), (output.valid, np.bool_))
         if name
     ]
-    noisy = [("uniform", np.float32, noise.uniforms), ("normal", np.float32, noise.normals)]
+    both = (("uniform", np.float32, noise.uniforms), ("normal", np.float32, noise.normals))
+    noisy: list[tuple[str, npt.DTypeLike, int]] = [entry for entry in both if entry[2]]
     encoded: list[tuple[str, npt.DTypeLike, None]] = [
         (name, np.float64 if feature.size is None else np.int64, None)
-        for name, feature in zip(names, layout, strict=True)
+        for name, feature in zip(names, encoding.features, strict=True)
     ]
+    given, nodes = b"", builder.position
+    if isinstance(generator, ConditionalGenerator):
+        other, width = GraphBuilder(), len(encoding.features)
+        features = _named(other, encoding, generator.graph_given(other, "uniform", "normal", GIVEN))
+        _outputs(other, encoding, features, schema, modelled)
+        noisy_and_given = [
+            *noisy,
+            (GIVEN.features, np.float64, width),
+            (GIVEN.mask, np.bool_, width),
+            (GIVEN.temperature, np.float32, 1),
+            (GIVEN.top_p, np.float32, 1),
+        ]
+        given, nodes = other.model(noisy_and_given, typed), max(nodes, other.position)
     return Exported(
-        graph=builder.model([i for i in noisy if i[2]], typed),
+        graph=builder.model(noisy, typed),
+        given=given,
         decoder=builder.model(encoded, typed, first),
         table=schema.name,
         outputs=tuple(outputs),
         noise=noise,
-        nodes=builder.position,
+        nodes=nodes,
         dictionaries={
             column.column: tuple(str(value) for value in column.values)
-            for column in encoding.columns
-            if isinstance(column, CategoryEncoding) and column.storage is Storage.STRING
+            for column in encoding.categories
+            if column.storage is Storage.STRING
         },
     )
 
 
-def _write_columns(builder: GraphBuilder, encoding: Encoding, features: Sequence[str]) -> list[Output]:
-    outputs = []
-    start = 0
-    for j, column in enumerate(encoding.columns):
-        stop = start + len(column.features)
-        cells = write_decoding(builder, column, features[start:stop])
-        values = builder.named(cells.values, f"c{j}")
-        valid = builder.named(cells.valid, f"v{j}") if cells.valid else ""
-        outputs.append(Output(column.column, column.storage, values, valid))
-        start = stop
-    return outputs
+def _named(builder: GraphBuilder, encoding: Encoding, features: Sequence[str]) -> list[str]:
+    """The features under names of their own."""
+    if len(features) != len(encoding.features):
+        raise ValueError("the generator writes another number of features than its encoding has")
+    return [builder.named(x, f"f{j}") for j, x in enumerate(features)]
+
+
+def _outputs(
+    builder: GraphBuilder,
+    encoding: Encoding,
+    features: Sequence[str],
+    schema: TableSchema,
+    modelled: Sequence[str],
+) -> list[Output]:
+    cells = write_decoding(builder, encoding, features)
+    return [
+        Output(
+            name,
+            schema.column(name).storage,
+            builder.named(cells[name].values, f"c{j}"),
+            builder.named(cells[name].valid, f"v{j}") if cells[name].valid else "",
+        )
+        for j, name in enumerate(modelled)
+    ]

@@ -15,15 +15,24 @@ from kohort.graphcheck import MAX_NODES
 from kohort.manifest import Manifest
 from kohort.noise import MAX_BLOCK, SCHEME
 from kohort.problem import Problem
-from kohort.schema import Finding, Schema
+from kohort.rules import Allowed, Constraint
+from kohort.schema import Column, Finding, Schema, Storage
+from kohort.values import read_value
 from tables.physical import written
 from trainers.base import Generator, TrainerInfo
-from trainers.encoding import CategoryEncoding, Encoding
+from trainers.encoding import (
+    CategoryEncoding,
+    ColumnEncoding,
+    Encoding,
+    JointEncoding,
+    NumberEncoding,
+    names_of,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-GRAPH = "graphs/main.onnx"
+GRAPH, GIVEN_GRAPH = "graphs/main.onnx", "graphs/given.onnx"
 
 
 def export_bundle(
@@ -74,7 +83,7 @@ def export_bundle(
         trainer=info.name,
         parameters=parameters,
         seed=seed,
-        program=_program(exported),
+        program=_program(exported, generator.encoding, info),
         dictionaries={
             exported.table: {name: list(strings) for name, strings in exported.dictionaries.items()}
         },
@@ -82,7 +91,8 @@ def export_bundle(
         findings=tuple(findings),
         lineage=lineage,
     )
-    return write_bundle(path, manifest, {GRAPH: exported.graph}, card_text(manifest), signing_key)
+    graphs = {GRAPH: exported.graph} | ({GIVEN_GRAPH: exported.given} if exported.given else {})
+    return write_bundle(path, manifest, graphs, card_text(manifest), signing_key)
 
 
 def _check_size(exported: Exported) -> None:
@@ -92,23 +102,31 @@ def _check_size(exported: Exported) -> None:
 
 
 def _published(schema: Schema, encoding: Encoding) -> Schema:
-    """The schema without levels that only few patients hold, or nobody."""
+    """The schema without levels and allowed values that only few patients hold, or nobody."""
     supported: dict[str, set[str]] = {}
     table = schema.tables[0]
-    for column in encoding.columns:
-        if isinstance(column, CategoryEncoding):
-            own = table.column(column.column)
-            supported[own.name] = {written(value, column.storage, own) for value in column.values}
+    constraints = table.constraints
+    for column in encoding.categories:
+        own = table.column(column.column)
+        supported[own.name] = {written(value, column.storage, own) for value in column.values}
+        constraints = tuple(_supported(rule, own, column) for rule in constraints)
     columns = tuple(
         replace(c, levels=tuple(level for level in c.levels if level in supported.get(c.name, ())))
         for c in table.columns
     )
-    return Schema((table.with_columns(columns),))
+    return Schema((replace(table, columns=columns, constraints=constraints),))
 
 
-def _program(exported: Exported) -> dict[str, Any]:
+def _supported(rule: Constraint, column: Column, encoding: CategoryEncoding) -> Constraint:
+    if not isinstance(rule, Allowed) or rule.column != column.name:
+        return rule
+    values = (text for text in rule.values if read_value(text, column, column.name) in encoding.values)
+    return Allowed(rule.column, tuple(values))
+
+
+def _program(exported: Exported, encoding: Encoding, info: TrainerInfo) -> dict[str, Any]:
     """See `kohort.single_pass`."""
-    return {
+    program: dict[str, Any] = {
         "name": "single_pass",
         "version": 1,
         "unit": "row",
@@ -122,3 +140,24 @@ def _program(exported: Exported) -> dict[str, Any]:
             "normals": exported.noise.normals,
         },
     }
+    if exported.given:
+        program |= {
+            "version": 2,
+            "given_graph": GIVEN_GRAPH,
+            "features": [_feature(column) for column in encoding.columns],
+            "temperature": info.temperature,
+        }
+    return program
+
+
+def _feature(column: ColumnEncoding) -> dict[str, Any]:
+    """See `kohort.features`."""
+    said: dict[str, Any] = {"columns": list(names_of(column))}
+    if isinstance(column, JointEncoding) or (isinstance(column, NumberEncoding) and column.anchor):
+        return {**said, "encoding": "opaque", "width": len(column.features)}
+    if isinstance(column, NumberEncoding):
+        names = ("encoding", "base", "step", "lo", "hi", "knots_u", "knots_x", "nulls")
+        known = column.to_json()
+        return said | {name: known[name] for name in names}
+    said |= {"encoding": "category", "nulls": column.nulls, "frequencies": list(column.frequencies)}
+    return said if column.storage is Storage.STRING else {**said, "values": list(column.values)}

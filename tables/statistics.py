@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from kohort.columns import Array
 from kohort.problem import Problem
-from tables.tableset import Table
 
 Value: TypeAlias = str | int | float | bool
 Doubles: TypeAlias = npt.NDArray[np.float64]
@@ -42,29 +41,43 @@ class Quantiles:
 class StatisticsSource:
     """Reads facts from tables, at most what k patients support."""
 
-    def category_counts(self, table: Table, column: str) -> dict[Value | None, int]:
-        """Distinct patients per distinct cell of a column; None counts the nulls, where there are any."""
-        return self._count(table, column, table.subjects())
+    def category_counts(
+        self, array: Array, subjects: Integers, weights: Doubles | None = None
+    ) -> dict[Value | None, tuple[int, float]]:
+        """Per distinct cell of a column its distinct patients and its rows; None stands for nulls.
 
-    def category_rows(self, table: Table, column: str) -> dict[Value | None, int]:
-        """Rows per distinct cell of a column; None counts the nulls, where there are any."""
-        return self._count(table, column, None)
-
-    def _count(self, table: Table, column: str, subjects: Integers | None) -> dict[Value | None, int]:
-        array = table.arrays[column]
+        Rows [n] count 1, or what `weights` [n] say.
+        """
         values, codes = distinct_cells(array)
         valid = array.is_valid()
-        shown = codes[valid]
-        per_code = (
-            np.bincount(shown, minlength=len(values))
-            if subjects is None
-            else patients_per_code(shown, subjects[valid], len(values))
-        )
-        counts: dict[Value | None, int] = {v: int(c) for v, c in zip(values, per_code, strict=True) if c}
-        if array.valid is not None:
-            nulls = ~valid
-            counts[None] = int(nulls.sum()) if subjects is None else patient_count(subjects[nulls])
-        return counts
+        # One more code for null, which sorts last.
+        codes = np.where(valid, codes, len(values))
+        patients, rows = _counts(codes, subjects, weights, len(values) + 1)
+        seen: list[Value | None] = [*values, None]
+        return {seen[code]: (int(patients[code]), float(rows[code])) for code in np.flatnonzero(patients)}
+
+    def combination_counts(
+        self, arrays: Sequence[Array], subjects: Integers, weights: Doubles | None = None
+    ) -> dict[tuple[Value | None, ...], tuple[int, float]]:
+        """As `category_counts`, per distinct row of several columns."""
+        distinct, codes = distinct_rows(arrays)
+        patients, rows = _counts(codes, subjects, weights, len(distinct))
+        return {cells: (int(patients[i]), float(rows[i])) for i, cells in enumerate(distinct)}
+
+    def share(self, rows: npt.NDArray[np.bool_]) -> float:
+        """The share of rows [n] that are true; 0 of none."""
+        return float(rows.mean()) if rows.size else 0.0
+
+    def middle_half(self, values: Doubles) -> float:
+        """The distance between the quartiles of values [n]."""
+        low, high = np.percentile(values, (25, 75)) if values.size else (0.0, 0.0)
+        return float(high - low)
+
+    def unordered_share(self, low: Doubles, high: Doubles) -> float:
+        """How often low [n] would lie above high [m] if neither knew of the other."""
+        if not low.size or not high.size:
+            return 0.0
+        return float(np.searchsorted(np.sort(high), low, side="left").mean() / high.size)
 
     def common_step(self, cells: Integers, subjects: Integers, k: int, candidates: Sequence[int]) -> int:
         """The first of `candidates` (coarsest first) that divides all cells [n] but those of < k patients.
@@ -90,7 +103,13 @@ class StatisticsSource:
         return _bounds(_Runs.of(values, subjects), k, step)
 
     def quantile_points(
-        self, values: Doubles, subjects: Integers, k: int, max_points: int = 256, step: float = 0.0
+        self,
+        values: Doubles,
+        subjects: Integers,
+        k: int,
+        max_points: int = 256,
+        step: float = 0.0,
+        weights: Doubles | None = None,
     ) -> Quantiles:
         """The quantile function of values [n] of patients [n] in at most about `max_points` points.
 
@@ -98,7 +117,8 @@ class StatisticsSource:
         where there are too many. Between spikes each point is the mean over at
         least k neighbouring patients (of the patient's own mean), rounded to a
         multiple of `step` (0: not). Rows too few to stand alone are folded into
-        the nearest spike; values beyond `bounds` count as the bound.
+        the nearest spike; values beyond `bounds` count as the bound. Rows count 1,
+        or what `weights` [n] say.
 
         Raises:
             Problem: COLUMN_UNSUPPORTED with fewer than k patients.
@@ -130,7 +150,7 @@ class StatisticsSource:
             if right is not None:
                 knots += [(stop, right), (end, right)]
             start, left = end, right
-        u = np.array([rank for rank, _ in knots], dtype=np.float64) / rows
+        u = _ranks(np.array([rank for rank, _ in knots], dtype=np.float64), runs, weights)
         x = np.array([x for _, x in knots], dtype=np.float64)
         x = np.clip(np.maximum.accumulate(np.rint(x / step) * step if step else x), low, high)
         return Quantiles(np.concatenate([[0.0], u, [1.0]]), np.concatenate([[low], x, [high]]))
@@ -146,6 +166,25 @@ def distinct_cells(array: Array) -> tuple[list[Value], Integers]:
         return list(seen), codes
     values, positions = np.unique(array.values, return_inverse=True)
     return values.tolist(), positions.astype(np.int64)
+
+
+def distinct_rows(arrays: Sequence[Array]) -> tuple[list[tuple[Value | None, ...]], Integers]:
+    """The distinct rows of columns of one length, null as None, and per row the position of its own, [n]."""
+    values: list[list[Value | None]] = []
+    codes = np.zeros(len(arrays[0]), dtype=np.int64)
+    parts = np.zeros((0, 1), dtype=np.int64)
+    for array in arrays:
+        cells, own = distinct_cells(array)
+        own = np.where(array.is_valid(), own, len(cells))
+        values.append([*cells, None])
+        # Numbered anew at each column, so that no product of sizes can leave int64.
+        pairs, codes = np.unique(codes * (len(cells) + 1) + own, return_inverse=True)
+        before, last = np.divmod(pairs, len(cells) + 1)
+        parts = np.concatenate([parts[:, before], last[None]])
+    rows = zip(
+        *([own[i] for i in part] for own, part in zip(values, parts.tolist(), strict=True)), strict=True
+    )
+    return list(rows), codes.astype(np.int64)
 
 
 def patient_count(subjects: Integers) -> int:
@@ -164,10 +203,19 @@ def patients_per_code(codes: Integers, subjects: Integers, size: int) -> Integer
     return np.bincount(c[fresh], minlength=size).astype(np.int64)
 
 
+def _counts(
+    codes: Integers, subjects: Integers, weights: Doubles | None, size: int
+) -> tuple[Integers, npt.NDArray[np.generic]]:
+    """Distinct patients and (weighted) rows per code, [size]."""
+    return patients_per_code(codes, subjects, size), np.bincount(codes, weights, minlength=size)
+
+
 @dataclass(frozen=True, eq=False)
 class _Runs:
     """Values in order, with runs of equal ones."""
 
+    order: Integers
+    """Where each came from."""
     values: Doubles
     subjects: Integers
     starts: Integers
@@ -185,7 +233,17 @@ class _Runs:
         own = fresh.copy()
         own[1:] |= s[1:] != s[:-1]
         patients = np.add.reduceat(own.astype(np.int64), starts) if v.size else np.zeros(0, np.int64)
-        return cls(v, s, starts, np.append(starts[1:], v.size), patients)
+        return cls(order, v, s, starts, np.append(starts[1:], v.size), patients)
+
+
+def _ranks(positions: Doubles, runs: _Runs, weights: Doubles | None) -> Doubles:
+    """The share of rows, or of their weights, below positions [m] between the rows in order."""
+    rows = runs.values.size
+    if weights is None:
+        return positions / rows
+    upto = np.concatenate([[0.0], np.cumsum(weights[runs.order])])
+    shares: Doubles = np.interp(positions, np.arange(rows + 1), upto / upto[-1])
+    return shares
 
 
 def _unsupported(k: int) -> Problem:

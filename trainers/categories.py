@@ -13,9 +13,8 @@ from kohort.columns import Array
 from kohort.problem import Problem
 from kohort.schema import Column, Finding, Kind, Storage
 from tables.physical import written
-from tables.statistics import StatisticsSource, Value, distinct_cells
-from tables.tableset import Table
-from trainers.features import Feature
+from tables.statistics import Value, distinct_cells
+from trainers.features import Evidence, Feature
 
 
 @dataclass(frozen=True)
@@ -46,37 +45,31 @@ class CategoryEncoding:
         return (Feature(self.column, "value", self.size),)
 
     @classmethod
-    def fit(
-        cls, table: Table, column: Column, statistics: StatisticsSource, min_patients: int
-    ) -> tuple[CategoryEncoding, Finding | None]:
+    def fit(cls, column: Column, evidence: Evidence) -> tuple[CategoryEncoding, Finding | None]:
         """The encoding of a column, and what a person should know about values it leaves out.
 
         Raises:
             Problem: COLUMN_UNSUPPORTED when no value is held by `min_patients` patients.
         """
-        patients = statistics.category_counts(table, column.name)
-        rows = statistics.category_rows(table, column.name)
-        values = [value for value, count in patients.items() if value is not None and count >= min_patients]
-        if not values:
-            where = f"{table.schema.name}.{column.name}"
-            raise Problem.at("COLUMN_UNSUPPORTED", where, f"no value is held by {min_patients} patients")
+        k = evidence.min_patients
+        array = evidence.table.arrays[column.name]
+        counts = evidence.statistics.category_counts(array, evidence.subjects, evidence.weights)
         # Sorted, since the order in which values were met is the order of patients.
-        values.sort()
+        values: list[Any] = sorted(v for v, (held, _) in counts.items() if v is not None and held >= k)
+        if not values:
+            where = f"{evidence.table.schema.name}.{column.name}"
+            raise Problem.at("COLUMN_UNSUPPORTED", where, f"no value is held by {k} patients")
         if column.kind is Kind.ORDINAL:
             order = {level: i for i, level in enumerate(column.levels)}
             values.sort(key=lambda value: order.get(written(value, column.storage, column), len(order)))
-        nulls = patients.get(None, 0) >= min_patients
-        weights = [rows[value] for value in (*values, *([None] if nulls else []))]
-        total = sum(weights)
-        frequencies = tuple(weight / total for weight in weights)
-        rare = sum(1 for value in patients if value is not None) - len(values)
+        nulls = counts.get(None, (0, 0.0))[0] >= k
+        weights = [counts[value][1] for value in (*values, *([None] if nulls else []))]
+        rare = sum(1 for value in counts if value is not None) - len(values)
         what = [f"{rare} rare value{'s' if rare > 1 else ''}"] if rare else []
-        what += ["rare nulls"] if patients.get(None, 0) and not nulls else []
-        finding = None
-        if what:
-            message = f"{' and '.join(what)} held by fewer than {min_patients} patients: replaced"
-            finding = Finding("RARE_VALUES_PROTECTED", message, table.schema.name, column.name)
-        return cls(column.name, column.storage, tuple(values), nulls, frequencies), finding
+        what += ["rare nulls"] if None in counts and not nulls else []
+        message = f"{' and '.join(what)} held by fewer than {k} patients: replaced"
+        finding = evidence.protected([message] if what else [], column.name)
+        return cls(column.name, column.storage, tuple(values), nulls, shares(weights)), finding
 
     def encode(self, array: Array, rng: np.random.Generator) -> list[npt.NDArray[Any]]:
         """Class indices, int64 [n]; unsupported cells are drawn by frequency."""
@@ -122,3 +115,9 @@ class CategoryEncoding:
             value["nulls"],
             tuple(value["frequencies"]),
         )
+
+
+def shares(weights: Sequence[float]) -> tuple[float, ...]:
+    """Weights divided by their sum."""
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)

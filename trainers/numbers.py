@@ -8,13 +8,19 @@ holds every cell exactly whatever the year. Doubles are their own coordinate.
 Beside it stands the column's quantile function, piecewise linear between
 points that at least k patients support; a value that k patients share is a
 flat piece of it (a spike), so spikes come back at their share.
+
+A column may be told relative to another one, its anchor: a discharge by how
+long after the admission it was. Then a coordinate counts steps of the
+difference, and what the data say of the difference (never negative) holds in
+every row that is made. A null anchor has a coordinate all the same, as every
+null cell has, and is added like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,26 +29,16 @@ from kohort.columns import Array
 from kohort.problem import Problem
 from kohort.schema import Column, Finding, Storage
 from tables.statistics import patient_count
-from trainers.features import Feature
+from trainers.anchors import NO_LIMITS, Anchor, Limits
+from trainers.features import Evidence, Feature
+from trainers.grids import GRIDS, steps_from
 
 if TYPE_CHECKING:
     from tables.statistics import StatisticsSource
-    from tables.tableset import Table
 
+Cells: TypeAlias = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]
-
-_SECOND = 1_000_000
-_DAY = 86_400 * _SECOND
-_TIMES = (_DAY, 3_600 * _SECOND, 60 * _SECOND, _SECOND, 1_000, 1)
-_POWERS = tuple(10**n for n in range(12, -1, -1))
-GRIDS: Mapping[Storage, tuple[int, ...]] = {
-    Storage.INT64: _POWERS,
-    Storage.DECIMAL: _POWERS,
-    Storage.DATE: (1,),
-    Storage.DATETIME: _TIMES,
-    Storage.DURATION: _TIMES,
-}
-"""Steps that cells may come in, coarsest first."""
+Mask = npt.NDArray[np.bool_]
 
 MAX_KNOTS = 256
 """Points of a quantile function at most."""
@@ -73,6 +69,8 @@ class NumberEncoding:
     knots_x: Doubles
     """[m], from `lo` to `hi`, non-decreasing; equal neighbours are a spike."""
     nulls: bool
+    anchor: Anchor | None = None
+    """With one, coordinates are of differences to its cells."""
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -82,83 +80,129 @@ class NumberEncoding:
 
     @classmethod
     def fit(
-        cls, table: Table, column: Column, statistics: StatisticsSource, min_patients: int
+        cls, column: Column, evidence: Evidence, limits: Limits = NO_LIMITS
     ) -> tuple[NumberEncoding, Finding | None]:
-        """The encoding of a column, and what a person should know about cells that it changes.
+        """The encoding of a column within limits, and what a person should know about cells that it changes.
 
         Raises:
             Problem: COLUMN_UNSUPPORTED when fewer than `min_patients` patients have a value.
         """
-        array, subjects = table.arrays[column.name], table.subjects()
+        k = evidence.min_patients
+        array = evidence.table.arrays[column.name]
         valid = array.is_valid()
-        cells, owners = array.values[valid], subjects[valid]
-        if np.unique(owners).size < min_patients:
-            where = f"{table.schema.name}.{column.name}"
-            raise Problem.at("COLUMN_UNSUPPORTED", where, f"fewer than {min_patients} patients have a value")
-        nulls = np.unique(subjects[~valid]).size >= min_patients
+        if patient_count(evidence.subjects[valid]) < k:
+            where = f"{evidence.table.schema.name}.{column.name}"
+            raise Problem.at("COLUMN_UNSUPPORTED", where, f"fewer than {k} patients have a value")
+        encoding = cls._of(column, array.values[valid], valid, evidence, limits)
+        return encoding, encoding._finding(array.values[valid], valid, None, evidence)
+
+    @classmethod
+    def relative(
+        cls, column: Column, anchor: Anchor, anchors: Cells, known: Mask, evidence: Evidence, limits: Limits
+    ) -> tuple[NumberEncoding, Finding | None]:
+        """The encoding of a column relative to another one.
+
+        Args:
+            column: the column.
+            anchor: what it is told relative to.
+            anchors: the anchor's cells, [n], in the unit of the column.
+            known: where both are not null, [n]; at least k patients are.
+            evidence: the rows.
+            limits: of the difference.
+        """
+        cells = evidence.table.arrays[column.name].values[known]
+        differences = cells.astype(anchors.dtype) - anchors[known]
+        encoding = replace(cls._of(column, differences, known, evidence, limits), anchor=anchor)
+        return encoding, encoding._finding(cells, known, anchors[known], evidence)
+
+    @classmethod
+    def _of(
+        cls, column: Column, cells: Cells, rows: Mask, evidence: Evidence, limits: Limits
+    ) -> NumberEncoding:
+        """The encoding of cells [m] of some rows [n]."""
+        k, statistics, owners = evidence.min_patients, evidence.statistics, evidence.subjects[rows]
+        nulls = ~evidence.table.arrays[column.name].is_valid()
         if column.storage is Storage.DOUBLE:
             base, step, x = 0, 0, np.clip(cells, -_LARGEST, _LARGEST)
         else:
-            base, step, x = _in_steps(
-                column.storage, cells.astype(np.int64), owners, statistics, min_patients
-            )
-        quantiles = statistics.quantile_points(x, owners, min_patients, MAX_KNOTS, step=1.0 if step else 0.0)
-        knots_u, knots_x = quantiles.u, quantiles.x
+            base, step, x = _in_steps(column.storage, cells.astype(np.int64), owners, statistics, k)
+        unit = 1.0 if step else 0.0
+        quantiles = statistics.quantile_points(x, owners, k, MAX_KNOTS, unit, evidence.weights_of(rows))
+        knots_u, knots_x = quantiles.u, _within(quantiles.x, base, step, limits)
         if step:
             # Small coordinates near the data, unless the whole range needs the middle of it.
             shift = float(knots_x[0]) if step * int(knots_x[-1] - knots_x[0]) < 2**62 else 0.0
             base, knots_x = base + step * int(shift), knots_x - shift
         lo, hi = float(knots_x[0]), float(knots_x[-1])
-        encoding = cls(column.name, column.storage, base, step, lo, hi, knots_u, knots_x, bool(nulls))
-        return encoding, encoding._finding(table, array, min_patients)
+        has_nulls = patient_count(evidence.subjects[nulls]) >= k
+        return cls(column.name, column.storage, base, step, lo, hi, knots_u, knots_x, has_nulls)
 
-    def _finding(self, table: Table, array: Array, min_patients: int) -> Finding | None:
-        low, high = self._range()
-        valid = array.is_valid()
-        cells = array.values[valid]
-        moved = patient_count(table.subjects()[valid][(cells < low) | (cells > high)])
+    def _finding(self, cells: Cells, rows: Mask, anchors: Cells | None, evidence: Evidence) -> Finding | None:
+        """What it changes about cells [m] of some rows [n]."""
+        k = evidence.min_patients
+        low, high = self.span
+        cells = cells if anchors is None else cells.astype(anchors.dtype) - anchors
+        far = (cells < low) | (cells > high)
+        moved = patient_count(evidence.subjects[rows][far])
         what = []
         if moved:
             # A count below k is itself what k protects, and so is how many rows few patients have.
-            count = str(moved) if moved >= min_patients else f"fewer than {min_patients}"
-            what = [
-                f"cells of {count} patients beyond what {min_patients} patients support: "
-                "moved to the range's edge"
-            ]
-        if not (self.nulls or valid.all()):
-            what += [f"nulls of fewer than {min_patients} patients: replaced by values"]
-        if not what:
-            return None
-        return Finding("RARE_VALUES_PROTECTED", "; ".join(what), table.schema.name, self.column)
+            count = str(moved) if moved >= k else f"fewer than {k}"
+            what = [f"cells of {count} patients beyond what {k} patients support: moved to the range's edge"]
+        if not (self.nulls or evidence.table.arrays[self.column].is_valid().all()):
+            what += [f"nulls of fewer than {k} patients: replaced by values"]
+        return evidence.protected(what, self.column)
 
-    def _range(self) -> tuple[Any, Any]:
-        """The lowest and the highest cell."""
+    @property
+    def span(self) -> tuple[Any, Any]:
+        """The lowest and the highest cell, or difference to the anchor."""
         if self.step == 0:
             return self.lo, self.hi
         return self.base + self.step * int(self.lo), self.base + self.step * int(self.hi)
 
-    def encode(self, array: Array, rng: np.random.Generator) -> list[npt.NDArray[Any]]:
-        """Per feature int64 or float64 [n]; a null cell's coordinate is drawn from the quantile function."""
+    def encode(
+        self, array: Array, rng: np.random.Generator, anchors: Cells | None = None
+    ) -> list[npt.NDArray[Any]]:
+        """Per feature int64 or float64 [n]; a null cell's coordinate is drawn from the quantile function.
+
+        `anchors` [n] are the anchor's cells in the unit of the column, where there is an anchor.
+        """
         valid = array.is_valid()
-        x = self.coordinate(array.values)
+        x = self.coordinate(array.values, anchors)
         nulls = np.flatnonzero(~valid)
         if nulls.size:
-            x[nulls] = np.clip(self._rounded(self.quantile(rng.random(nulls.size))), self.lo, self.hi)
+            x[nulls] = self.draw(nulls.size, rng)
         return [valid.astype(np.int64), x] if self.nulls else [x]
 
-    def inverse(self, features: Sequence[npt.NDArray[Any]]) -> Array:
-        """The cells of encoded features, each [n]."""
-        x = np.clip(np.asarray(features[-1], dtype=np.float64), self.lo, self.hi)
-        valid = np.asarray(features[0]) != 0 if self.nulls else None
-        if self.step == 0:
-            return Array.make(self.storage, x, valid)
-        return Array.make(self.storage, self.base + self.step * np.rint(x).astype(np.int64), valid)
+    def draw(self, count: int, rng: np.random.Generator) -> Doubles:
+        """Coordinates from the quantile function, [count]."""
+        drawn: Doubles = np.clip(self._rounded(self.quantile(rng.random(count))), self.lo, self.hi)
+        return drawn
 
-    def coordinate(self, cells: npt.NDArray[Any]) -> Doubles:
+    def inverse(self, features: Sequence[npt.NDArray[Any]], anchors: Cells | None = None) -> Array:
+        """The cells of encoded features, each [n]; `anchors` as in `encode`."""
+        valid = np.asarray(features[0]) != 0 if self.nulls else None
+        return Array.make(self.storage, self.cells(features[-1], anchors), valid)
+
+    def cells(self, x: npt.ArrayLike, anchors: Cells | None = None) -> Cells:
+        """The cells of coordinates x [n], int64 or float64 [n], whether or not they are null."""
+        inside = np.clip(np.asarray(x, dtype=np.float64), self.lo, self.hi)
+        cells: Cells = inside if self.step == 0 else self.base + self.step * np.rint(inside).astype(np.int64)
+        if self.anchor is None or anchors is None:
+            return cells
+        low, high = self.span
+        # What the difference must be goes before what the column's own range is.
+        cells = np.clip(anchors + cells, self.anchor.least, self.anchor.most)
+        kept: Cells = np.minimum(np.maximum(cells, anchors + low), anchors + high)
+        return kept
+
+    def coordinate(self, cells: Cells, anchors: Cells | None = None) -> Doubles:
         """The coordinates of cells [n], clipped to the supported range."""
+        if anchors is not None:
+            cells = cells.astype(anchors.dtype) - anchors
         if self.step == 0:
             return np.clip(cells.astype(np.float64), self.lo, self.hi)
-        low, high = self._range()
+        low, high = self.span
         return steps_from(np.clip(cells.astype(np.int64), low, high), self.base, self.step)
 
     def quantile(self, u: npt.ArrayLike) -> Doubles:
@@ -190,6 +234,7 @@ class NumberEncoding:
             "knots_u": self.knots_u.tolist(),
             "knots_x": self.knots_x.tolist(),
             "nulls": self.nulls,
+            **({} if self.anchor is None else {"anchor": self.anchor.to_json()}),
         }
 
     @classmethod
@@ -198,10 +243,22 @@ class NumberEncoding:
         known = {name: cell for name, cell in value.items() if name != "encoding"}
         for name in ("knots_u", "knots_x"):
             known[name] = np.array(known[name], dtype=np.float64)
+        if "anchor" in known:
+            known["anchor"] = Anchor.from_json(known["anchor"])
         return cls(**{**known, "storage": Storage(known["storage"])})
 
     def _rounded(self, x: Doubles) -> Doubles:
         return np.rint(x) if self.step else x
+
+
+def _within(x: Doubles, base: int, step: int, limits: Limits) -> Doubles:
+    """Coordinates [m], moved between the limits of the cells they stand for, whatever rounding did."""
+    low, high = limits.least, limits.most
+    if step:
+        low = None if low is None else -((base - int(low)) // step)
+        high = None if high is None else (int(high) - base) // step
+    moved: Doubles = np.clip(x, -np.inf if low is None else low, np.inf if high is None else high)
+    return moved
 
 
 def _in_steps(
@@ -223,12 +280,6 @@ def _in_steps(
     step = max(fine[-1], statistics.common_step(cells, owners, min_patients, some))
     base = (lowest + highest) // 2 // step * step
     return base, step, steps_from(np.clip(cells, lowest, highest), base, step)
-
-
-def steps_from(cells: npt.NDArray[np.int64], base: int, step: int) -> Doubles:
-    """(cells - base) / step rounded to whole steps, computed in int64, as float64 [n]."""
-    whole, rest = np.divmod(cells - base, step)
-    return (whole + (2 * rest >= step)).astype(np.float64)
 
 
 def slopes(knots_u: Doubles, knots_x: Doubles) -> Doubles:

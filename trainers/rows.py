@@ -45,21 +45,24 @@ def encode_rows(request: FitRequest, hooks: Hooks, rng: np.random.Generator) -> 
     table = request.train.single()
     subjects = table.subjects()
     hooks.phase("encoding")
-    encoding = Encoding.fit(table, StatisticsSource(), request.min_patients)
+    weights = np.ones(subjects.size)
+    if request.equal_patients:
+        weights = 1.0 / np.bincount(subjects)[subjects]
+        weights /= weights.mean()
+    encoding = Encoding.fit(
+        table, StatisticsSource(), request.min_patients, weights if request.equal_patients else None
+    )
     for finding in encoding.findings:
         hooks.warn(finding)
     hooks.check()
     features = encoding.encode(table, rng)
     hooks.check()
-    validation = encoding.encode(request.validation.single(), rng)
+    none = [feature[:0] for feature in features]
+    validation = encoding.encode(request.validation.single(), rng) if request.validation.tables else none
     hooks.check()
     known: list[npt.NDArray[np.bool_] | None] = []
     layout = encoding.features
     for i, feature in enumerate(layout):
         paired = i > 0 and layout[i - 1].role == "present" and feature.role == "value"
         known.append(features[i - 1] == 1 if paired else None)
-    weights = np.ones(subjects.size)
-    if request.equal_patients:
-        weights = 1.0 / np.bincount(subjects)[subjects]
-        weights /= weights.mean()
     return EncodedRows(encoding, features, known, subjects, weights, validation)

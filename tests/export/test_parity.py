@@ -19,7 +19,7 @@ from tables.statistics import StatisticsSource
 from tables.tableset import TableSet
 from trainers.base import FitRequest, Hooks
 from trainers.copula import CopulaTrainer
-from trainers.encoding import CategoryEncoding, Encoding
+from trainers.encoding import CategoryEncoding, Encoding, anchor_of
 
 
 def test_every_kind_of_column(table, generator):
@@ -112,11 +112,8 @@ def test_the_broken_column_is_named(table, generator, monkeypatch, victim):
     whole = export.write_decoding
 
     def broken(builder, encoding, features):
-        cells = whole(builder, encoding, features)
-        if encoding.column != victim:
-            return cells
-        wrong = replace(encoding, **damage(encoding))
-        return whole(builder, wrong, features)
+        columns = (replace(c, **damage(c)) if c.column == victim else c for c in encoding.columns)
+        return whole(builder, Encoding(tuple(columns)), features)
 
     def damage(encoding):
         if not isinstance(encoding, CategoryEncoding):
@@ -135,7 +132,10 @@ def test_the_broken_column_is_named(table, generator, monkeypatch, victim):
     with pytest.raises(Problem) as refused:
         check_parity(generator, export.export(generator, table.schema))
     assert refused.value.reason == "PARITY_FAILED"
-    assert [violation.field for violation in refused.value.violations] == [f"all.{victim}"]
+    # What is told relative to a broken column is broken with it.
+    told = [c.column for c in generator.encoding.columns if (a := anchor_of(c)) and a.column == victim]
+    wanted = [f"all.{column}" for column in (victim, *told)]
+    assert [violation.field for violation in refused.value.violations] == wanted
     assert victim in refused.value.message
 
 

@@ -29,13 +29,30 @@ def at(quantiles, u):
 
 def test_counts_are_of_patients():
     made = table(["x", "x", "y", "", "x"], Storage.STRING, [1, 1, 1, 2, 3], [True, True, True, False, True])
-    assert SOURCE.category_counts(made, "a") == {"x": 2, "y": 1, None: 1}
-    assert SOURCE.category_rows(made, "a") == {"x": 3, "y": 1, None: 1}
+    counts = SOURCE.category_counts(made.arrays["a"], made.subjects())
+    assert counts == {"x": (2, 3.0), "y": (1, 1.0), None: (1, 1.0)}
 
 
 def test_counts_of_numbers():
     made = table([5, 5, -1], Storage.INT64, [1, 1, 2])
-    assert SOURCE.category_counts(made, "a") == {-1: 1, 5: 1}
+    assert SOURCE.category_counts(made.arrays["a"], made.subjects()) == {-1: (1, 1.0), 5: (1, 2.0)}
+    weighted = SOURCE.category_counts(made.arrays["a"], made.subjects(), np.array([0.5, 0.5, 1.0]))
+    assert weighted == {-1: (1, 1.0), 5: (1, 1.0)}
+
+
+def test_rows_of_several_columns_are_counted_together():
+    made = table(["x", "x", "y", "", "x"], Storage.STRING, [1, 1, 1, 2, 3], [True, True, True, False, True])
+    arrays = [made.arrays["a"], Array.make(Storage.INT64, [7, 7, 7, 7, 8])]
+    counts = SOURCE.combination_counts(arrays, made.subjects())
+    assert counts == {("x", 7): (1, 2.0), ("x", 8): (1, 1.0), ("y", 7): (1, 1.0), (None, 7): (1, 1.0)}
+
+
+def test_quantiles_follow_weights():
+    values, alone = np.arange(1000.0), np.arange(1000)
+    weights = np.where(values < 500, 3.0, 1.0)
+    q = SOURCE.quantile_points(values, alone, K, weights=weights)
+    assert at(q, 0.75) == pytest.approx(500, abs=8)
+    assert at(q, 0.5) == pytest.approx(1000 / 3, abs=8)
 
 
 def test_bounds_do_not_follow_fewer_than_k_patients():
