@@ -76,6 +76,16 @@ def test_upload_and_infer(cli, fake, rows):
     assert "datasets/1" in cli("datasets")[1]
 
 
+def test_fakes_are_asked_for_by_kind(cli, fake, rows):
+    cli("upload", rows)
+    assert cli("infer", "datasets/1", "--fake", "contact=email")[0] == 0
+    sent = fake.requests("InferSchema")[0].schema_overrides.columns
+    assert [(c.column, c.fake, c.handling) for c in sent] == [("contact", "email", 0)]
+    code, _, err = cli("train", "datasets/1", "--fake", "contact=blood")
+    assert code != 0
+    assert "email" in err
+
+
 def test_train_uploads_follows_and_names_the_model(cli, fake, rows):
     code, out, err = cli(
         "train", rows, "-t", "ctgan", "-p", "epochs=5", "-p", "dims=[1,2]", "-p", "how=x", "--seed", 3

@@ -32,15 +32,21 @@ async def test_too_few_patients_are_refused_early(stubs: Stubs) -> None:
     assert (failed.code, failed.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TOO_FEW_PATIENTS")
 
 
-async def test_identifiers_must_be_acknowledged(stubs: Stubs) -> None:
+async def test_identifiers_are_learned_only_when_acknowledged(stubs: Stubs) -> None:
     data = b"email,age\n" + b"".join(b"p%d@example.org,%d\n" % (i % 9, 40 + i % 9) for i in range(90))
     dataset = await stubs.upload(data, "people")
-    assert "DIRECT_IDENTIFIER" in {finding.reason for finding in dataset.findings}
+    assert "IDENTIFIER_REGENERATED" in {finding.reason for finding in dataset.findings}
     request = training_pb2.TrainRequest(dataset=dataset.name)
+    job = (await stubs.training.Train(request).read()).update.job
+    email = job.schema.tables[0].columns[0]
+    assert (email.handling, email.fake) == (schema_pb2.HANDLING_REGENERATE, "email")
+    request.schema_overrides.columns.add(
+        column="email", kind=schema_pb2.COLUMN_KIND_CATEGORY, handling=schema_pb2.HANDLING_MODEL
+    )
     failed = await fails(stubs.training.Train(request))
     assert (failed.code, failed.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "IDENTIFIER_UNACKNOWLEDGED")
     assert failed.fields == ("people.email",)
-    request.schema_overrides.columns.add(column="email", handling=schema_pb2.HANDLING_DROP)
+    request.schema_overrides.columns[0].handling = schema_pb2.HANDLING_DROP
     job = (await stubs.training.Train(request).read()).update.job
     columns = {c.name: c.handling for c in job.schema.tables[0].columns}
     assert columns["email"] == schema_pb2.HANDLING_DROP

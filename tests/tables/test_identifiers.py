@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kohort.columns import Array
-from kohort.fakes import FAKES, supported
+from kohort.fakes import FAKES, fake_column, supported
 from kohort.problem import Problem
 from kohort.schema import (
     Column,
@@ -368,6 +369,21 @@ def test_mixed_cells_of_a_file_say_how_they_would_be_learned(read):
 def test_check_digits_are_those_of_published_examples(check, good, bad):
     assert check(good)
     assert not check(bad)
+
+
+def test_the_page_tells_every_detector_and_every_fake():
+    page = (Path(__file__).parents[2] / "docs/identifiers.md").read_text(encoding="utf-8")
+    rows = {line[2]: line for line in page.splitlines() if line[:2] == "| " and line[3:5] == " |"}
+    for detector in DETECTORS:
+        row = rows[detector.letter]
+        assert LETTERS[detector.letter] in row
+        assert detector.what in row
+        assert f"`{detector.fake}`" in row or not detector.fake
+    for kind, fake in FAKES.items():
+        column = Column("x", storage=Storage.STRING, fake=kind)
+        (example,) = fake_column(column, 0, 0, 1).to_python()
+        number = "yes" if fake.number else "no"
+        assert f"| `{kind}` | `{example}` | {fake.size:,} | {number} | {fake.why} |" in page
 
 
 def test_declared_schemas_may_name_fakes():

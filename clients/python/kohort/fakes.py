@@ -178,14 +178,16 @@ def _code(letter: str = "") -> Callable[[int], str]:
 
 def _coded(letter: str = "") -> Fake:
     return Fake(
-        10**10, _code(letter), "it begins with SYN-, which says that it is synthetic and which nobody issues"
+        10**10,
+        _code(letter),
+        "it begins with SYN-, which marks it as synthetic; no registry is known to issue such",
     )
 
 
 _KEY = Fake(
     1 << 53,
     lambda n: f"syn-{n - 1:012d}",
-    "the number or the name of the unit: it counts and is drawn from nothing",
+    "it counts the units: where it equals a real key, it does by chance",
     lambda units: units + 1,
 )
 

@@ -11,7 +11,7 @@ import typer
 
 from kohort.cli.arguments import Labels, Name, Parameters, labels, parameters
 from kohort.cli.data import SubjectKey, Table
-from kohort.cli.overrides import Acknowledge, Drop, Kinds, overrides
+from kohort.cli.overrides import Acknowledge, Drop, Fakes, Kinds, overrides
 from kohort.cli.show import err, out, show_findings, show_job, show_table, write_json
 from kohort.cli.state import STATE
 from kohort.errors import JobCancelled, JobFailed
@@ -38,6 +38,7 @@ def train(
     drop: Drop = None,
     acknowledge: Acknowledge = None,
     kind: Kinds = None,
+    fake: Fakes = None,
     min_patients: Annotated[
         int | None, typer.Option(help="Values that fewer patients share are never learned as such.")
     ] = None,
@@ -64,7 +65,7 @@ def train(
             trainer,
             parameters=parameters(param),
             seed=seed,
-            overrides=overrides("", drop, acknowledge, kind),
+            overrides=overrides("", drop, acknowledge, kind, fake),
             min_patients=min_patients,
             holdout=holdout,
             device=device,
