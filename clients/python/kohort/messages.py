@@ -119,6 +119,20 @@ def model(message: sampling_pb2.Model) -> r.ModelInfo:
         privacy=privacy(message.privacy),
         findings=tuple(wire.finding_from_proto(f) for f in message.findings),
         create_time=_time(message, "create_time"),
+        abilities=abilities(message.abilities) if message.HasField("abilities") else None,
+    )
+
+
+def abilities(message: sampling_pb2.ModelAbilities) -> r.Abilities:
+    """What a model can do."""
+    native = dict.fromkeys(message.native_conditions, "native")
+    return r.Abilities(
+        conditions=native | dict.fromkeys(message.rejection_conditions, "rejection"),
+        imputation=message.imputation,
+        rebalancing=message.rebalancing,
+        temperature=message.temperature,
+        training_rows=message.training_rows,
+        training_patients=message.training_patients,
     )
 
 

@@ -145,6 +145,21 @@ class Privacy:
 
 
 @dataclass(frozen=True)
+class Abilities:
+    """What a sample may ask of a model (`ModelAbilities`)."""
+
+    conditions: Mapping[str, str]
+    """"native" or "rejection" by operator; an operator that is not here is refused."""
+    imputation: bool
+    rebalancing: bool
+    temperature: bool
+    training_rows: int
+    """What `augmentation_factor` multiplies; 0 where the bundle does not say."""
+    training_patients: int
+    """0 where the bundle does not say."""
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """A published generator (`Model` of the contract); digests in hexadecimal."""
 
@@ -165,6 +180,8 @@ class ModelInfo:
     privacy: Privacy
     findings: tuple[Finding, ...]
     create_time: datetime | None
+    abilities: Abilities | None = None
+    """None from a server that does not say."""
 
 
 @dataclass(frozen=True)
