@@ -13,13 +13,15 @@ import kohort
 from kohort import AsyncClient, AsyncDataset, AsyncJob, AsyncModel, Client, Dataset, Job, Model
 
 EXPORTS = """
-    Allowed AlreadyExists AsyncClient AsyncDataset AsyncJob AsyncModel Bundle CallCancelled Capabilities
-    Client Column ColumnOverride Combination Dataset DatasetInfo DeadlineExceeded FailedPrecondition Finding
-    ForeignKey Handling Inferred IntegrityError InvalidRequest Job JobCancelled JobError JobEvent
-    JobFailed JobInfo JobState KeepAlive Kind KohortError Model ModelInfo NotFound OneHot Order Overloaded
-    PermissionDenied PhaseStarted Privacy Problem Progress Provenance Range Retry RpcError SampleBatch
-    Schema SchemaOverrides ServerError StateChanged Storage TLS TableOverride TableRole TableSchema
-    Timeouts TrainerInfo Unauthenticated Unique Unavailable Unimplemented Violation __version__ load
+    Allowed AlreadyExists AsyncClient AsyncDataset AsyncJob AsyncModel Bundle CallCancelled
+    Capabilities Client CohortTooSmall Column ColumnOverride Combination Condition
+    ConditionUnsatisfied ConditionUnsupported Dataset DatasetInfo DeadlineExceeded
+    FailedPrecondition Finding ForeignKey Handling Inferred IntegrityError InvalidRequest Job
+    JobCancelled JobError JobEvent JobFailed JobInfo JobState KeepAlive Kind KohortError load Model
+    ModelInfo NotFound OneHot Order Overloaded PermissionDenied PhaseStarted Privacy Problem
+    Progress Provenance Range Retry RpcError SampleBatch Schema SchemaOverrides ServerError
+    StateChanged Storage TableOverride TableRole TableSchema Timeouts TLS TrainerInfo
+    Unauthenticated Unavailable Unimplemented Unique __version__ Violation
 """
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kohort.bundle import Bundle as Bundle
     from kohort.bundle import load as load
     from kohort.client import Client as Client
+    from kohort.conditions import Condition as Condition
     from kohort.config import TLS as TLS
     from kohort.config import KeepAlive as KeepAlive
     from kohort.config import Retry as Retry
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from kohort.dataset import Dataset as Dataset
     from kohort.errors import AlreadyExists as AlreadyExists
     from kohort.errors import CallCancelled as CallCancelled
+    from kohort.errors import CohortTooSmall as CohortTooSmall
+    from kohort.errors import ConditionUnsatisfied as ConditionUnsatisfied
+    from kohort.errors import ConditionUnsupported as ConditionUnsupported
     from kohort.errors import DeadlineExceeded as DeadlineExceeded
     from kohort.errors import FailedPrecondition as FailedPrecondition
     from kohort.errors import IntegrityError as IntegrityError
@@ -90,9 +94,11 @@ _HOMES = {
     "aio": "AsyncClient",
     "bundle": "Bundle load",
     "client": "Client",
+    "conditions": "Condition",
     "config": "KeepAlive Retry TLS Timeouts",
     "dataset": "AsyncDataset Dataset",
-    "errors": "AlreadyExists CallCancelled DeadlineExceeded FailedPrecondition IntegrityError "
+    "errors": "AlreadyExists CallCancelled CohortTooSmall ConditionUnsatisfied ConditionUnsupported "
+    "DeadlineExceeded FailedPrecondition IntegrityError "
     "InvalidRequest JobCancelled JobError JobFailed KohortError NotFound Overloaded "
     "PermissionDenied RpcError ServerError Unauthenticated Unavailable Unimplemented",
     "job": "AsyncJob Job",

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import grpc.aio
 
@@ -20,10 +20,12 @@ from kohort.dataset import AsyncDataset
 from kohort.job import AsyncJob
 from kohort.model import AsyncModel
 from kohort.operations import Operations, train_request
+from kohort.partial import Rows
 from kohort.resources import Capabilities, Inferred, JobState
 from kohort.sampling import Collector, SampleBatch
 from kohort.schema import Schema, SchemaOverrides, TableSchema
 from kohort.uploads import DEFAULT_TABLE, Data, UploadOptions, dataset_name, name_of
+from kohort.wishes import Limits, Wishes, asked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,6 +138,7 @@ class AsyncClient:
         overrides: SchemaOverrides | None = None,
         min_patients: int | None = None,
         max_rows_per_patient: int | None = None,
+        weight_patients_equally: bool = False,
         holdout: float | None = None,
         validation: float | None = None,
         device: str = "",
@@ -156,6 +159,7 @@ class AsyncClient:
             overrides=overrides,
             min_patients=min_patients,
             max_rows_per_patient=max_rows_per_patient,
+            weight_patients_equally=weight_patients_equally,
             holdout=holdout,
             validation=validation,
             device=device,
@@ -197,46 +201,84 @@ class AsyncClient:
     async def sample(
         self,
         model: AsyncModel | str,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         start: int = 0,
         timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> pd.DataFrame:
         """See `Client.sample`."""
         rows = Collector(single=True)
-        async for batch in self.sample_batches(model, n, seed=seed, start=start, timeout=timeout):
+        async for batch in self.sample_batches(model, n, seed=seed, start=start, timeout=timeout, **wishes):
             rows.add(batch)
         return rows.frame()
 
     async def sample_tables(
         self,
         model: AsyncModel | str,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         start: int = 0,
         timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> dict[str, pd.DataFrame]:
         """See `Client.sample_tables`."""
         rows = Collector()
-        async for batch in self.sample_batches(model, n, seed=seed, start=start, timeout=timeout):
+        async for batch in self.sample_batches(model, n, seed=seed, start=start, timeout=timeout, **wishes):
             rows.add(batch)
         return rows.frames()
 
     async def sample_batches(
         self,
         model: AsyncModel | str,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         start: int = 0,
         max_batch_rows: int = 0,
         timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> AsyncIterator[SampleBatch]:
         """See `Client.sample_batches`."""
-        sample = self._operations.sample(name_of(model), n, seed, start, max_batch_rows, timeout)
+        wanted = asked(n, seed, start, max_batch_rows, **wishes)
+        sample = self._operations.sample(name_of(model), wanted, timeout)
         async with aclosing(self._transport.iterate(sample)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def complete(
+        self,
+        model: AsyncModel | str,
+        rows: Rows,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **limits: Unpack[Limits],
+    ) -> pd.DataFrame:
+        """See `Client.complete`."""
+        found = Collector(single=True)
+        async for batch in self.complete_batches(
+            model, rows, seed=seed, start=start, timeout=timeout, **limits
+        ):
+            found.add(batch)
+        return found.frame()
+
+    async def complete_batches(
+        self,
+        model: AsyncModel | str,
+        rows: Rows,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **limits: Unpack[Limits],
+    ) -> AsyncIterator[SampleBatch]:
+        """See `Client.complete_batches`."""
+        completion = self._operations.complete(name_of(model), rows, seed, start, limits, timeout)
+        async with aclosing(self._transport.iterate(completion)) as batches:
             async for batch in batches:
                 yield batch
 

@@ -86,13 +86,21 @@ def call(name: str, request: Any, retry: Retry, timeout: float | None) -> Operat
             yield Sleep(attempts.wait_after(error))
 
 
-def follow(state: Resumable, retry: Retry, timeout: float | None) -> Operation[None]:
+def follow(
+    state: Resumable, retry: Retry, timeout: float | None, attempts: Attempts | None = None
+) -> Operation[None]:
     """A server stream, resumed until it is complete.
+
+    Args:
+        state: of the stream.
+        retry: when to try again.
+        timeout: seconds for all of it.
+        attempts: in place of both, where several streams share them.
 
     Raises:
         RpcError: what could not be mended in time.
     """
-    attempts = Attempts(retry, timeout)
+    attempts = attempts or Attempts(retry, timeout)
     while True:
         try:
             yield Open(state.method, state.request(), attempts.remaining())

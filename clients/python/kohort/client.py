@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import grpc
 
@@ -16,11 +16,13 @@ from kohort.dataset import Dataset
 from kohort.job import Job
 from kohort.model import Model
 from kohort.operations import Operations, train_request
+from kohort.partial import Rows
 from kohort.resources import Capabilities, Inferred, JobState
 from kohort.sampling import Collector, SampleBatch
 from kohort.schema import Schema, SchemaOverrides, TableSchema
 from kohort.transport import Transport
 from kohort.uploads import DEFAULT_TABLE, Data, UploadOptions, dataset_name, name_of
+from kohort.wishes import Limits, Wishes, asked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,6 +172,7 @@ class Client:
         overrides: SchemaOverrides | None = None,
         min_patients: int | None = None,
         max_rows_per_patient: int | None = None,
+        weight_patients_equally: bool = False,
         holdout: float | None = None,
         validation: float | None = None,
         device: str = "",
@@ -190,6 +193,7 @@ class Client:
             overrides: changes to the dataset's schema for this job.
             min_patients: values that fewer patients share are never learned as such.
             max_rows_per_patient: at most so many rows of one patient are learned.
+            weight_patients_equally: whether every patient counts the same, however many rows are theirs.
             holdout: the share of the patients kept aside for evaluation alone.
             validation: the share of the patients for early stopping.
             device: a device kind or slot of `capabilities`.
@@ -214,6 +218,7 @@ class Client:
             overrides=overrides,
             min_patients=min_patients,
             max_rows_per_patient=max_rows_per_patient,
+            weight_patients_equally=weight_patients_equally,
             holdout=holdout,
             validation=validation,
             device=device,
@@ -251,59 +256,69 @@ class Client:
     def sample(
         self,
         model: Model | str,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         start: int = 0,
         timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> pd.DataFrame:
         """Synthetic rows as a frame, in the types that the training data had.
 
-        Unit i of (model, seed) is always the same: `start` goes on where an
+        Unit i of (model, seed, limits) is always the same: `start` goes on where an
         earlier sample of the same seed ended. `frame.attrs["kohort"]` says where
-        the rows come from, the seed included.
+        the rows come from, the seed included, and how much of what was drawn they are.
 
         Args:
             model: a model or its name.
-            n: units: patients where the model models patients, else rows.
+            n: units: patients where the model models patients, else rows; or give
+                `augmentation_factor`.
             seed: makes the sample repeatable; by default the server draws one.
             start: the first unit.
             timeout: seconds for all of it.
+            wishes: see `Wishes`: conditions, rebalance, temperature, top_p,
+                max_attempts, augmentation_factor.
 
         Raises:
             NotFound: no such model.
+            ConditionUnsupported: the model cannot do what is asked.
+            CohortTooSmall: too few training patients met the conditions.
+            ConditionUnsatisfied: a unit could not be drawn in `max_attempts`;
+                `sample_batches` gives the rows before it.
             IntegrityError: the stream was incomplete or altered.
             ValueError: the model has several tables; use `sample_tables`.
         """
         rows = Collector(single=True)
-        for batch in self.sample_batches(model, n, seed=seed, start=start, timeout=timeout):
+        for batch in self.sample_batches(model, n, seed=seed, start=start, timeout=timeout, **wishes):
             rows.add(batch)
         return rows.frame()
 
     def sample_tables(
         self,
         model: Model | str,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         start: int = 0,
         timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> dict[str, pd.DataFrame]:
         """Synthetic rows as one frame per table of the model; otherwise as `sample`."""
         rows = Collector()
-        for batch in self.sample_batches(model, n, seed=seed, start=start, timeout=timeout):
+        for batch in self.sample_batches(model, n, seed=seed, start=start, timeout=timeout, **wishes):
             rows.add(batch)
         return rows.frames()
 
     def sample_batches(
         self,
         model: Model | str,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         start: int = 0,
         max_batch_rows: int = 0,
         timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> Iterator[SampleBatch]:
         """Synthetic rows batch by batch as they arrive, for more than fits in memory.
 
@@ -317,9 +332,57 @@ class Client:
             start: the first unit.
             max_batch_rows: at most so many rows per batch; 0 lets the server choose.
             timeout: seconds for all of it, the reader's own time included.
+            wishes: as `sample`.
         """
-        sample = self._operations.sample(name_of(model), n, seed, start, max_batch_rows, timeout)
+        wanted = asked(n, seed, start, max_batch_rows, **wishes)
+        sample = self._operations.sample(name_of(model), wanted, timeout)
         yield from self._transport.iterate(sample)
+
+    def complete(
+        self,
+        model: Model | str,
+        rows: Rows,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **limits: Unpack[Limits],
+    ) -> pd.DataFrame:
+        """Rows with their open (null) cells filled by the model; all others come back exactly.
+
+        Row i is unit `start` + i. Columns that are not there are made as a whole.
+        Large tables travel in several requests.
+
+        Args:
+            model: a model of one table that can complete rows, or its name.
+            rows: a DataFrame, an Arrow table or the path of a CSV file, any columns of the model.
+            seed: makes the result repeatable.
+            start: the unit of the first row.
+            timeout: seconds for all of it.
+            limits: see `Limits`: conditions, rebalance, temperature, top_p, max_attempts.
+
+        Raises:
+            InvalidRequest: a column or value that the model cannot hold.
+            ConditionUnsupported, CohortTooSmall, ConditionUnsatisfied, IntegrityError: as `sample`.
+        """
+        found = Collector(single=True)
+        for batch in self.complete_batches(model, rows, seed=seed, start=start, timeout=timeout, **limits):
+            found.add(batch)
+        return found.frame()
+
+    def complete_batches(
+        self,
+        model: Model | str,
+        rows: Rows,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **limits: Unpack[Limits],
+    ) -> Iterator[SampleBatch]:
+        """`complete`, batch by batch as they arrive."""
+        completion = self._operations.complete(name_of(model), rows, seed, start, limits, timeout)
+        yield from self._transport.iterate(completion)
 
     def download(
         self,

@@ -34,6 +34,13 @@ def csv_rows(table: TableSchema, batch: Batch) -> bytes:
     return ("\r\n".join(map(",".join, zip(*columns, strict=True))) + "\r\n").encode()
 
 
+def cell_texts(column: Column, array: Array) -> list[str]:
+    """Every cell as text, not quoted; null is empty. Not for lists."""
+    if column.storage is Storage.STRING:
+        return ["" if text is None else text for text in array.strings()]
+    return list(_texts(column, array))
+
+
 def _texts(column: Column, array: Array) -> Sequence[str]:
     """Every cell as text, quoted where it must be."""
     match column.storage:

@@ -89,6 +89,23 @@ class FailedPrecondition(RpcError):
     """The request is well-formed, but something else stands against it now."""
 
 
+class ConditionUnsupported(InvalidRequest):
+    """The model cannot honour what was asked of a sample; nothing was sent."""
+
+
+class CohortTooSmall(FailedPrecondition):
+    """Too few training patients met the conditions for an answer to be given."""
+
+
+class ConditionUnsatisfied(FailedPrecondition):
+    """A unit met the conditions in none of its attempts; the rows before it were sent."""
+
+    @property
+    def units_reached(self) -> int:
+        """How many units of this request were sent before it."""
+        return int(self.metadata.get("units_reached", 0))
+
+
 class Overloaded(RpcError):
     """A queue, a limit or the disk is full; `retry_after` says when to come back, where that helps."""
 
@@ -167,9 +184,18 @@ BY_CODE: Mapping[str, type[RpcError]] = {
 """The exception of each gRPC code; of any other code it is `RpcError` itself."""
 
 
+BY_REASON: Mapping[str, type[RpcError]] = {
+    "CONDITION_UNSUPPORTED": ConditionUnsupported,
+    "COHORT_TOO_SMALL": CohortTooSmall,
+    "CONDITION_UNSATISFIED": ConditionUnsatisfied,
+}
+"""The exception of a reason that has one of its own; of any other it is that of the code."""
+
+
 def from_problem(problem: Problem) -> InvalidRequest:
     """What this side found wrong with the caller's data, as if the server had."""
-    return InvalidRequest(
+    kind = BY_REASON.get(problem.reason, InvalidRequest)
+    return (kind if issubclass(kind, InvalidRequest) else InvalidRequest)(
         "INVALID_ARGUMENT",
         problem.message,
         reason=problem.reason,

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from kohort.calls import DEFAULT, Timeout
+from kohort.partial import Rows
 from kohort.resources import ModelInfo
+from kohort.wishes import Limits, Wishes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,29 +47,68 @@ class Model(_Handle):
         self.info = info
 
     def sample(
-        self, n: int, *, seed: int | None = None, start: int = 0, timeout: Timeout = DEFAULT
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> pd.DataFrame:
         """See `Client.sample`."""
-        return self._client.sample(self.name, n, seed=seed, start=start, timeout=timeout)
+        return self._client.sample(self.name, n, seed=seed, start=start, timeout=timeout, **wishes)
 
     def sample_tables(
-        self, n: int, *, seed: int | None = None, start: int = 0, timeout: Timeout = DEFAULT
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> dict[str, pd.DataFrame]:
         """See `Client.sample_tables`."""
-        return self._client.sample_tables(self.name, n, seed=seed, start=start, timeout=timeout)
+        return self._client.sample_tables(self.name, n, seed=seed, start=start, timeout=timeout, **wishes)
 
     def sample_batches(
         self,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         start: int = 0,
         max_batch_rows: int = 0,
         timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> Iterator[SampleBatch]:
         """See `Client.sample_batches`."""
         return self._client.sample_batches(
-            self.name, n, seed=seed, start=start, max_batch_rows=max_batch_rows, timeout=timeout
+            self.name, n, seed=seed, start=start, max_batch_rows=max_batch_rows, timeout=timeout, **wishes
+        )
+
+    def complete(
+        self,
+        rows: Rows,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **limits: Unpack[Limits],
+    ) -> pd.DataFrame:
+        """See `Client.complete`."""
+        return self._client.complete(self.name, rows, seed=seed, start=start, timeout=timeout, **limits)
+
+    def complete_batches(
+        self,
+        rows: Rows,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **limits: Unpack[Limits],
+    ) -> Iterator[SampleBatch]:
+        """See `Client.complete_batches`."""
+        return self._client.complete_batches(
+            self.name, rows, seed=seed, start=start, timeout=timeout, **limits
         )
 
     def download(
@@ -93,29 +134,70 @@ class AsyncModel(_Handle):
         self.info = info
 
     async def sample(
-        self, n: int, *, seed: int | None = None, start: int = 0, timeout: Timeout = DEFAULT
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> pd.DataFrame:
         """See `Client.sample`."""
-        return await self._client.sample(self.name, n, seed=seed, start=start, timeout=timeout)
+        return await self._client.sample(self.name, n, seed=seed, start=start, timeout=timeout, **wishes)
 
     async def sample_tables(
-        self, n: int, *, seed: int | None = None, start: int = 0, timeout: Timeout = DEFAULT
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> dict[str, pd.DataFrame]:
         """See `Client.sample_tables`."""
-        return await self._client.sample_tables(self.name, n, seed=seed, start=start, timeout=timeout)
+        return await self._client.sample_tables(
+            self.name, n, seed=seed, start=start, timeout=timeout, **wishes
+        )
 
     def sample_batches(
         self,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         start: int = 0,
         max_batch_rows: int = 0,
         timeout: Timeout = DEFAULT,
+        **wishes: Unpack[Wishes],
     ) -> AsyncIterator[SampleBatch]:
         """See `Client.sample_batches`."""
         return self._client.sample_batches(
-            self.name, n, seed=seed, start=start, max_batch_rows=max_batch_rows, timeout=timeout
+            self.name, n, seed=seed, start=start, max_batch_rows=max_batch_rows, timeout=timeout, **wishes
+        )
+
+    async def complete(
+        self,
+        rows: Rows,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **limits: Unpack[Limits],
+    ) -> pd.DataFrame:
+        """See `Client.complete`."""
+        return await self._client.complete(self.name, rows, seed=seed, start=start, timeout=timeout, **limits)
+
+    def complete_batches(
+        self,
+        rows: Rows,
+        *,
+        seed: int | None = None,
+        start: int = 0,
+        timeout: Timeout = DEFAULT,
+        **limits: Unpack[Limits],
+    ) -> AsyncIterator[SampleBatch]:
+        """See `Client.complete_batches`."""
+        return self._client.complete_batches(
+            self.name, rows, seed=seed, start=start, timeout=timeout, **limits
         )
 
     async def download(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kohort import messages, wire
 from kohort.calls import DEFAULT, METHODS, Timeout, call, follow, timeout_of
+from kohort.conditions import PartialRows
 from kohort.config import Retry, Timeouts
 from kohort.downloads import DownloadState
 from kohort.effects import END, Emit, Offload, Open, Operation, Read, Sleep
-from kohort.errors import IntegrityError, RpcError
+from kohort.errors import IntegrityError, RpcError, from_problem
+from kohort.partial import Rows, pieces, read_partial
+from kohort.problem import Problem
 from kohort.resources import Capabilities, DatasetInfo, Inferred, JobInfo, JobState, ModelInfo
 from kohort.retry import Attempts
 from kohort.sampling import SampleState
@@ -21,9 +25,9 @@ from kohort.schema import SchemaOverrides
 from kohort.uploads import Data, Upload, UploadOptions, prepare, prepare_import
 from kohort.v1 import capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2
 from kohort.watching import WatchState
+from kohort.wishes import Asked, Limits, spec_of
 
 _PAGE = 100
-_MAX_UNITS = 2**53
 
 
 class Operations:
@@ -147,14 +151,27 @@ class Operations:
         """DeleteModel."""
         yield from self._call("DeleteModel", sampling_pb2.DeleteModelRequest(name=name), timeout)
 
-    def sample(
-        self, model: str, units: int, seed: int | None, start: int, max_batch_rows: int, timeout: Timeout
-    ) -> Operation[None]:
+    def sample(self, model: str, asked: Asked, timeout: Timeout) -> Operation[None]:
         """Sample; emits SampleBatch."""
-        if not 0 < units <= _MAX_UNITS - start or start < 0:
-            raise ValueError("n must be at least 1, start at least 0, and both together at most 2^53")
-        state = SampleState(model, units, seed, start, max_batch_rows)
+        state = SampleState(model, asked)
         yield from follow(state, self.retry, timeout_of(timeout, self.timeouts.transfer))
+
+    def complete(
+        self, model: str, rows: Rows, seed: int | None, start: int, limits: Limits, timeout: Timeout
+    ) -> Operation[None]:
+        """Sample with partial rows, a request for each few MiB of them; emits SampleBatch."""
+        schema = (yield from self.model(model)).schema
+        try:
+            given: PartialRows = yield Offload(partial(read_partial, rows, schema, start))
+        except Problem as problem:
+            raise from_problem(problem) from problem
+        spec = spec_of(seed or 0, **limits)
+        attempts = Attempts(self.retry, timeout_of(timeout, self.timeouts.transfer))
+        state: SampleState | None = None
+        for piece in pieces(given, lambda some: wire.partial_rows_to_proto(some).ByteSize()):
+            asked = Asked(replace(spec, partial=piece), piece.row_count, seed, piece.first_unit)
+            state = SampleState(model, asked, state, given.row_count)
+            yield from follow(state, self.retry, None, attempts)
 
     def download(
         self, name: str, path: Path, progress: Callable[[int, int], None] | None, timeout: Timeout
@@ -187,6 +204,7 @@ def train_request(
     overrides: SchemaOverrides | None,
     min_patients: int | None,
     max_rows_per_patient: int | None,
+    weight_patients_equally: bool,
     holdout: float | None,
     validation: float | None,
     device: str,
@@ -203,6 +221,7 @@ def train_request(
         seed=seed,
         min_patients_per_value=min_patients or 0,
         max_rows_per_patient=max_rows_per_patient or 0,
+        weight_patients_equally=weight_patients_equally,
         holdout_fraction=holdout,
         validation_fraction=validation,
         device=device,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kohort import messages, wire
@@ -11,14 +11,34 @@ from kohort.calls import METHODS
 from kohort.columns import Array, Batch, ContentDigest
 from kohort.effects import Emit, Operation
 from kohort.errors import IntegrityError, RpcError
+from kohort.partial import cut
 from kohort.problem import Problem
 from kohort.resources import Provenance
 from kohort.schema import Schema, Storage, TableSchema
 from kohort.v1 import sampling_pb2
+from kohort.wishes import Asked
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+
+@dataclass
+class Tally:
+    """What a sample took, by its trailers; known once its iteration has ended.
+
+    Attributes:
+        units: those that trailers tell of: all, unless the stream broke on its way.
+        drawn: draws behind them, rejected ones included.
+    """
+
+    units: int = 0
+    drawn: int = 0
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Units for each draw; 1 where nothing was rejected."""
+        return self.units / self.drawn if self.drawn else 1.0
 
 
 @dataclass(frozen=True)
@@ -29,11 +49,13 @@ class SampleBatch:
         batch: the rows as typed columns; `batch.first_unit` is the unit of the first.
         tables: the schema of the whole sample.
         provenance: where the rows come from.
+        tally: how much had to be rejected; one for all batches of a sample.
     """
 
     batch: Batch
     tables: Schema
     provenance: Provenance
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def table(self) -> str:
@@ -71,15 +93,30 @@ class SampleState:
 
     method = METHODS["Sample"]
 
-    def __init__(self, model: str, units: int, seed: int | None, start: int, max_batch_rows: int) -> None:
+    def __init__(
+        self, model: str, asked: Asked, before: SampleState | None = None, whole: int | None = None
+    ) -> None:
+        """
+        Args:
+            model: its name.
+            asked: what is wanted of it.
+            before: the stream that this one goes on from, of the same model, seed and runtime;
+                both have one provenance.
+            whole: units of all streams that make one sample, where there are several.
+        """
+        self._whole = whole
         self._model = model
-        self._seed = seed
-        self._next = start
-        self._end = start + units
-        self._max_batch_rows = max_batch_rows
+        self._asked = asked
+        self._seed = asked.seed
+        self._next = asked.start
+        self._end = None if asked.units is None else asked.start + asked.units
         self._header: sampling_pb2.SampleHeader | None = None
         self.provenance: Provenance | None = None
         self.schema = Schema()
+        self.tally = Tally()
+        if before is not None:
+            self._header, self._seed = before._header, before._seed
+            self.provenance, self.schema, self.tally = before.provenance, before.schema, before.tally
         self._begin()
 
     def _begin(self) -> None:
@@ -93,16 +130,22 @@ class SampleState:
     def request(self) -> sampling_pb2.SampleRequest:
         """Asks for the units that are missing, from a server that gives the same bytes."""
         self._begin()
-        fingerprint = "" if self._header is None else self._header.runtime_fingerprint
-        return sampling_pb2.SampleRequest(
+        request = sampling_pb2.SampleRequest(
             model=self._model,
             start_unit=self._next,
-            unit_count=self._end - self._next,
+            unit_count=0 if self._end is None else self._end - self._next,
             seed=self._seed,
             format=sampling_pb2.SAMPLE_FORMAT_COLUMNS,
-            max_batch_rows=self._max_batch_rows,
-            runtime_fingerprint=fingerprint,
+            max_batch_rows=self._asked.max_batch_rows,
+            runtime_fingerprint="" if self._header is None else self._header.runtime_fingerprint,
+            augmentation_factor=self._asked.factor if self._end is None else None,
         )
+        wire.sample_spec_to_proto(self._asked.spec, request)
+        partial = self._asked.spec.partial
+        if partial is not None:
+            rest = cut(partial, self._next - partial.first_unit, partial.row_count)
+            request.partial_rows.CopyFrom(wire.partial_rows_to_proto(rest))
+        return request
 
     def receive(self, message: sampling_pb2.SampleResponse) -> Operation[None]:
         """Takes a message. Raises IntegrityError when it does not fit what came before."""
@@ -137,6 +180,8 @@ class SampleState:
         return self._header is not None and self._next == self._end
 
     def _take_header(self, header: sampling_pb2.SampleHeader) -> None:
+        if self._end is None:
+            self._end = self._next + header.unit_count
         if header.start_unit != self._next or header.unit_count != self._end - self._next:
             raise IntegrityError("the sample's header announces other units than were asked for")
         first = self._header
@@ -144,6 +189,8 @@ class SampleState:
             self._header, self._seed = header, header.seed
             self.schema = wire.schema_from_proto(header.schema)
             self.provenance = messages.provenance(header)
+            if self._whole is not None:
+                self.provenance = replace(self.provenance, unit_count=self._whole)
         elif (first.content_digest, first.seed, first.runtime_fingerprint) != (
             header.content_digest,
             header.seed,
@@ -154,6 +201,7 @@ class SampleState:
 
     def _take_batch(self, message: Any) -> Operation[None]:
         assert self._digest is not None
+        assert self._end is not None
         batch = wire.decode_batch(message, self.schema.table(message.table), self._dictionaries)
         wire.check_digest(batch, message.digest)
         if not self._next <= batch.next_unit <= self._end:
@@ -169,10 +217,11 @@ class SampleState:
 
     def _hand_on(self, batch: Batch) -> SampleBatch:
         assert self.provenance is not None
-        return SampleBatch(batch, self.schema, self.provenance)
+        return SampleBatch(batch, self.schema, self.provenance, self.tally)
 
     def _take_trailer(self, trailer: sampling_pb2.SampleTrailer) -> None:
         assert self._digest is not None
+        assert self._end is not None
         if self._pending or self._next != self._end or trailer.unit_count != self._end - self._from:
             raise IntegrityError("the sample has fewer units than its trailer says")
         if {t: n for t, n in trailer.row_counts.items() if n} != {t: n for t, n in self._rows.items() if n}:
@@ -180,6 +229,8 @@ class SampleState:
         if trailer.digest != self._digest.digest():
             raise IntegrityError("the sample's rows do not have the digest of its trailer")
         self._trailer = True
+        self.tally.units += trailer.unit_count
+        self.tally.drawn += trailer.drawn_units or trailer.unit_count
 
 
 def about(provenance: Provenance) -> dict[str, Any]:
@@ -203,9 +254,11 @@ def metadata(provenance: Provenance) -> dict[str, str]:
     return {f"kohort.{k}": str(v).lower() if isinstance(v, bool) else str(v) for k, v in said.items()}
 
 
-def mark(frame: pd.DataFrame, provenance: Provenance) -> pd.DataFrame:
-    """The frame with its provenance in `attrs`."""
+def mark(frame: pd.DataFrame, provenance: Provenance, tally: Tally | None = None) -> pd.DataFrame:
+    """The frame with its provenance in `attrs`, and how much of what was drawn it holds."""
     frame.attrs["kohort"] = about(provenance)
+    if tally is not None:
+        frame.attrs["kohort"]["acceptance_rate"] = tally.acceptance_rate
     return frame
 
 
@@ -236,7 +289,9 @@ class Collector:
         for batch in self._batches:
             parts[batch.table].append(batch.batch)
         return {
-            table.name: mark(to_frame(table, _joined(table, parts[table.name])), first.provenance)
+            table.name: mark(
+                to_frame(table, _joined(table, parts[table.name])), first.provenance, first.tally
+            )
             for table in first.tables
         }
 

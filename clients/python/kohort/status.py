@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from kohort.channel import Endpoint, answers_here
-from kohort.errors import BY_CODE, RpcError
+from kohort.errors import BY_CODE, BY_REASON, RpcError
 from kohort.problem import Violation
 
 DOMAIN = "kohort"
@@ -31,7 +31,8 @@ def from_grpc(error: Any, endpoint: Endpoint, request_id: str) -> RpcError:
     named = told["metadata"].pop("request_id", None)
     told["request_id"] = named or trailers.get("x-request-id") or request_id
     hint = "" if ours else _hint(code, text, endpoint)
-    return BY_CODE.get(code, RpcError)(code, status.message or text or code, hint=hint, **told)
+    kind = BY_REASON.get(told.get("reason", "")) or BY_CODE.get(code, RpcError)
+    return kind(code, status.message or text or code, hint=hint, **told)
 
 
 def _read_detail(detail: Any, told: dict[str, Any]) -> bool:
