@@ -22,6 +22,7 @@ from kohort.schema import Finding, Schema
 from server.abilities import abilities
 from server.child import Reporter
 from server.protocol import ChildSpec
+from tables.constraints import kept
 from tables.infer import physicalise_all
 from tables.split import SplitRule, cap_rows_per_patient, split_by_patient
 from tables.statistics import patient_count
@@ -125,14 +126,19 @@ def _prepare(
         validation=options["validation"],
         min_patients=options["min_patients"],
     )
-    for table in split.train:
+    # What breaks a rule is not learned; the hold-out keeps it, since real patients do.
+    train, broken = kept(split.train, options["min_patients"])
+    for finding in broken:
+        warn(finding)
+    validation, _ = kept(split.validation)
+    for table in train:
         if patient_count(table.subjects()) < table.num_rows:
             lost = "rows of one patient are modelled one by one; what ties them together is not learned"
             warn(Finding("LONGITUDINAL_STRUCTURE_LOST", lost, table.schema.name))
     cap = options["max_rows_per_patient"]
     request = FitRequest(
-        train=TableSet({t.schema.name: cap_rows_per_patient(t, cap, spec.seed) for t in split.train}),
-        validation=split.validation,
+        train=TableSet({t.schema.name: cap_rows_per_patient(t, cap, spec.seed) for t in train}),
+        validation=validation,
         parameters=spec.parameters,
         seed=spec.seed,
         min_patients=options["min_patients"],

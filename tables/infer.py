@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kohort.constraints import check_constraints
 from kohort.problem import Problem
 from kohort.schema import (
     Column,
@@ -88,6 +89,8 @@ def infer(
         findings += found
     complete = Schema(tuple(schemas))
     _check_references(complete)
+    for schema in complete:
+        check_constraints(schema)
     return Inferred(complete, tuple(findings))
 
 
@@ -160,6 +163,9 @@ def _infer_table(
         schema = replace(schema, subject_key=_subject_key(table, schema, overrides))
     if change is not None and change.time_column is not None:
         schema = replace(schema, time_column=change.time_column)
+    if change is not None:
+        more = (rule for rule in change.constraints if rule not in schema.constraints)
+        schema = replace(schema, constraints=(*schema.constraints, *dict.fromkeys(more)))
     check_keys(schema, [column.name for column in schema.columns])
     subjects = Table(schema, table.arrays).subjects()
     keys = {schema.subject_key, *(schema.primary_key if len(schema.primary_key) == 1 else ())}

@@ -175,6 +175,7 @@ def _fit(
     rows: EncodedRows, chosen: Indices, min_patients: int, hooks: Hooks, rng: np.random.Generator
 ) -> tuple[list[_Reading], Doubles]:
     """The reading of every feature and the latent correlations [F, F]."""
+    counts = rows.weights[chosen]
     scores = np.zeros((chosen.size, len(rows.features)))
     known = np.ones_like(scores)
     readings: list[_Reading | None] = []
@@ -190,7 +191,7 @@ def _fit(
                 readings.append(_Number(margin, *knots(column)))
                 scores[:, j] = margin.score(ndtri(column.rank(cells, rng)))
             else:
-                shares = np.bincount(rows.features[j], minlength=feature.size) / rows.subjects.size
+                shares = np.bincount(rows.features[j], rows.weights, feature.size) / rows.subjects.size
                 readings.append(_ordered(shares, np.arange(feature.size)))
                 if _has_order(column):
                     scores[:, j] = _score(readings[-1], cells)
@@ -204,11 +205,12 @@ def _fit(
         for j, cells, shares in unordered:
             hooks.check()
             scores[:, j] = 0.0
-            readings[j] = _ordered(shares, _places(cells, shares.size, scores, known))
+            readings[j] = _ordered(shares, _places(cells, shares.size, scores, known, counts))
             scores[:, j] = _score(readings[j], cells)
     fitted = [reading for reading in readings if reading is not None]
     supported = _supported(known, rows.subjects[chosen], min_patients)
-    return fitted, _correlations(scores, known, supported, [reading.margin for reading in fitted])
+    margins = [reading.margin for reading in fitted]
+    return fitted, _correlations(scores, known, supported, counts, margins)
 
 
 def _has_order(column: CategoryEncoding | NumberEncoding) -> bool:
@@ -229,15 +231,16 @@ def _score(reading: _Reading | None, cells: Indices) -> Doubles:
     return by_class[cells]
 
 
-def _places(cells: Indices, size: int, scores: Doubles, known: Doubles) -> Indices:
+def _places(cells: Indices, size: int, scores: Doubles, known: Doubles, counts: Doubles) -> Indices:
     """Classes ordered by what tells them apart: the first axis of the class means of all other scores.
 
-    The correspondence analysis of one column against the rest (Greenacre, 1984).
+    The correspondence analysis of one column against the rest (Greenacre, 1984); rows count `counts` [n].
     """
     rows = np.arange(cells.size)
-    members = csr_array((np.ones(cells.size), (cells, rows)), shape=(size, cells.size))
-    means = (members @ scores) / np.maximum(members @ known, 1.0)
-    weights = np.sqrt(np.bincount(cells, minlength=size) / cells.size)
+    members = csr_array((counts, (cells, rows)), shape=(size, cells.size))
+    present = members @ known
+    means = np.divide(members @ scores, present, out=np.zeros_like(present), where=present > 0)
+    weights = np.sqrt(np.bincount(cells, counts, size) / counts.sum())
     axes, strengths, _ = np.linalg.svd((means - weights**2 @ means) * weights[:, None], full_matrices=False)
     if not strengths.size or strengths[0] < 1e-12:
         return np.arange(size)
@@ -256,19 +259,27 @@ def _supported(known: Doubles, subjects: Indices, min_patients: int) -> npt.NDAr
 
 
 def _correlations(
-    scores: Doubles, known: Doubles, supported: npt.NDArray[np.bool_], margins: list[Margin]
+    scores: Doubles,
+    known: Doubles,
+    supported: npt.NDArray[np.bool_],
+    counts: Doubles,
+    margins: list[Margin],
 ) -> Doubles:
     """Latent correlations [F, F] of scores with gaps: pairwise, then shrunk, then made positive definite.
 
-    What too few patients have both of counts as uncorrelated.
+    Rows count `counts` [n]. What too few patients have both of counts as uncorrelated.
     """
-    pairs = np.maximum(known.T @ known, 1.0)
-    means = scores.sum(axis=0) / np.maximum(known.sum(axis=0), 1.0)
+    weighted = known * counts[:, None]
+    # Rows of unequal weight tell as much as fewer of equal weight would (Kish, 1965).
+    pairs = np.maximum((weighted.T @ known) ** 2 / np.maximum(weighted.T @ weighted, 1e-9), 1.0)
+    present = weighted.sum(axis=0)
+    means = np.divide(counts @ scores, present, out=np.zeros_like(present), where=present > 0)
     centred = (scores - means) * known
     # The variances of the very rows that a pair shares: what is missing may not be like the rest.
-    squares = (centred**2).T @ known
+    squares = (centred**2).T @ weighted
     spread = np.sqrt(squares * squares.T)
-    measured = np.divide(centred.T @ centred, spread, out=np.zeros_like(spread), where=spread > 1e-9)
+    products = centred.T @ (centred * counts[:, None])
+    measured = np.divide(products, spread, out=np.zeros_like(spread), where=spread > 1e-9)
     latent = latent_correlations(measured, margins)
     np.fill_diagonal(latent, 0.0)
     latent[(spread <= 1e-9) | ~supported] = 0.0

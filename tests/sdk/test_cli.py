@@ -86,6 +86,23 @@ def test_fakes_are_asked_for_by_kind(cli, fake, rows):
     assert "email" in err
 
 
+def test_constraints_and_weights_are_asked_for(cli, fake, rows, tmp_path):
+    cli("upload", rows)
+    more = tmp_path / "rules.json"
+    more.write_text('[{"range": {"column": "age", "maximum": "120"}}, {"one_hot": {"columns": ["a", "b"]}}]')
+    asked = ("--constraint", '{"order": {"low": "start", "high": "end"}}', "--constraint", f"@{more}")
+    code, _, _ = cli("train", "datasets/1", "--detach", "--weight-patients-equally", *asked)
+    assert code == 0
+    sent = fake.requests("Train")[0]
+    assert sent.weight_patients_equally
+    (table,) = sent.schema_overrides.tables
+    assert [rule.WhichOneof("rule") for rule in table.constraints] == ["order", "range", "one_hot"]
+    assert table.constraints[1].range.maximum == "120"
+    assert not table.constraints[1].range.HasField("minimum")
+    for wrong in ("{}", "nonsense", '{"order": {"low": "start"}}', "@absent.json", '{"range": ["age"]}'):
+        assert cli("infer", "datasets/1", "--constraint", wrong)[0] == 2
+
+
 def test_train_uploads_follows_and_names_the_model(cli, fake, rows):
     code, out, err = cli(
         "train", rows, "-t", "ctgan", "-p", "epochs=5", "-p", "dims=[1,2]", "-p", "how=x", "--seed", 3

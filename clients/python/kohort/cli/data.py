@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kohort.cli.arguments import Labels, Name, labels
-from kohort.cli.overrides import Acknowledge, Drop, Fakes, Kinds, overrides
+from kohort.cli.overrides import Acknowledge, Constraints, Drop, Fakes, Kinds, overrides
 from kohort.cli.show import err, out, show_findings, show_schema, show_table, write_json
 from kohort.cli.state import STATE
 
@@ -59,11 +59,12 @@ def infer(
     acknowledge: Acknowledge = None,
     kind: Kinds = None,
     fake: Fakes = None,
+    constraint: Constraints = None,
     table: Table = "",
 ) -> None:
     """Show the schema that training would use, with these changes."""
     with STATE.connect() as client:
-        found = client.infer_schema(dataset, overrides(table, drop, acknowledge, kind, fake))
+        found = client.infer_schema(dataset, overrides(table, drop, acknowledge, kind, fake, constraint))
     if STATE.json:
         write_json(found)
         return

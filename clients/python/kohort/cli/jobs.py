@@ -11,7 +11,7 @@ import typer
 
 from kohort.cli.arguments import Labels, Name, Parameters, labels, parameters
 from kohort.cli.data import SubjectKey, Table
-from kohort.cli.overrides import Acknowledge, Drop, Fakes, Kinds, overrides
+from kohort.cli.overrides import Acknowledge, Constraints, Drop, Fakes, Kinds, overrides
 from kohort.cli.show import err, out, show_findings, show_job, show_table, write_json
 from kohort.cli.state import STATE
 from kohort.errors import JobCancelled, JobFailed
@@ -39,9 +39,16 @@ def train(
     acknowledge: Acknowledge = None,
     kind: Kinds = None,
     fake: Fakes = None,
+    constraint: Constraints = None,
     min_patients: Annotated[
         int | None, typer.Option(help="Values that fewer patients share are never learned as such.")
     ] = None,
+    weight_patients_equally: Annotated[
+        bool,
+        typer.Option(
+            "--weight-patients-equally", help="Let every patient count the same, whatever their rows."
+        ),
+    ] = False,
     holdout: Annotated[float | None, typer.Option(help="The share of patients kept for evaluation.")] = None,
     device: Annotated[str, typer.Option(help="A device kind or slot, such as cuda or cpu:1.")] = "",
     max_runtime: Annotated[float | None, typer.Option(help="Seconds that the job may run.")] = None,
@@ -65,8 +72,9 @@ def train(
             trainer,
             parameters=parameters(param),
             seed=seed,
-            overrides=overrides("", drop, acknowledge, kind, fake),
+            overrides=overrides("", drop, acknowledge, kind, fake, constraint),
             min_patients=min_patients,
+            weight_patients_equally=weight_patients_equally,
             holdout=holdout,
             device=device,
             max_runtime=max_runtime,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kohort.cli.arguments import labels
 from kohort.fakes import FAKES
-from kohort.schema import ColumnOverride, Handling, Kind, SchemaOverrides
+from kohort.rules import RULES, Constraint, constraint_from_json
+from kohort.schema import ColumnOverride, Handling, Kind, SchemaOverrides, TableOverride
 
 Drop = Annotated[
     list[str] | None,
@@ -38,6 +41,16 @@ Fakes = Annotated[
     ),
 ]
 
+Constraints = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--constraint",
+        metavar="<json>",
+        help='A rule that every row keeps, such as \'{"order": {"low": "start", "high": "end"}}\', '
+        "or @file with a list of them; may be repeated.",
+    ),
+]
+
 
 def overrides(
     table: str,
@@ -45,8 +58,9 @@ def overrides(
     acknowledge: Iterable[str] | None,
     kinds: Iterable[str] | None,
     fakes: Iterable[str] | None = None,
+    rules: Iterable[str] | None = None,
 ) -> SchemaOverrides | None:
-    """The changes, None when there are none. Raises BadParameter for an unknown kind."""
+    """The changes, None when there are none. Raises BadParameter for an unknown kind or rule."""
     dropped, acknowledged, chosen = set(drop or ()), set(acknowledge or ()), labels(kinds)
     faked = labels(fakes)
     for fake in faked.values():
@@ -56,7 +70,8 @@ def overrides(
         if kind not in set(Kind):
             raise typer.BadParameter(f"{kind!r} is no kind; kinds are {', '.join(list(Kind)[1:])}")
     columns = [*dict.fromkeys([*(drop or ()), *(acknowledge or ()), *chosen, *faked])]
-    if not columns:
+    constraints = tuple(rule for text in rules or () for rule in _constraints(text))
+    if not columns and not constraints:
         return None
     return SchemaOverrides(
         tuple(
@@ -69,5 +84,19 @@ def overrides(
                 fake=faked.get(column, ""),
             )
             for column in columns
-        )
+        ),
+        (TableOverride(table, constraints=constraints),) if constraints else (),
     )
+
+
+def _constraints(text: str) -> Iterator[Constraint]:
+    try:
+        value = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+        yield from map(constraint_from_json, value if isinstance(value, list) else [value])
+    except OSError:
+        raise typer.BadParameter(f"{text[1:]} cannot be read") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise typer.BadParameter(
+            f'not a constraint; such as {{"range": {{"column": "age", "maximum": "120"}}}}, '
+            f"with one of {', '.join(RULES)}"
+        ) from None
