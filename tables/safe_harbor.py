@@ -15,7 +15,10 @@ _OCTET = r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _HEX = "[0-9A-Fa-f]"
 _GROUP = "[0-9A-Fa-f]{1,4}"
 _ZIP = "zip zip_?code zip_?5 post_?code postal_?code plz postleitzahl code_?postal codigo_postal upyeonbeonho"
-_PEOPLE = "(patient|person|mother|father|spouse|child|parent|doctor|physician|provider|guardian|contact|kin)"
+_PEOPLE = (
+    "(patient|pat|pt|person|mother|father|spouse|child|parent|doctor|physician|provider|nurse|staff|guardian"
+    "|guarantor|subscriber|member|insured|contact|kin|user)"
+)
 
 PEOPLE: tuple[Detector, ...] = (
     named(
@@ -36,13 +39,15 @@ PEOPLE: tuple[Detector, ...] = (
         "A",
         "names",
         "name",
-        rf"{_PEOPLE}_?names? full_?names? pt_?name patienten_?name nom_(du_)?patient nom_prenom"
+        rf"{_PEOPLE}_?(names?|nm) full_?names? patienten_?name nom_(du_)?patient nom_prenom"
         " nombre_(del_)?paciente nombre_completo (hwanja_?)?(ireum|irum|seongmyeong|sungmyung)"
         " doctor physician surgeon arzt medecin medico",
         r"^\p{Lu}[\p{Ll}'’-]+, ?\p{Lu}[\p{Ll}'’-]+( \p{Lu}[\p{Ll}.]*)*$",
         rare_shape=True,
     ),
-    Detector("A", "names", r"^(names?|nom|nombre)$", fake="name", rare=True),
+    Detector(
+        "A", "names", r"^(names?|nom|nombre)$|(^|_)(initials|nick_?name|login)$", fake="name", rare=True
+    ),
     named("E", "fax numbers", "phone", rf"(tele)?fax{_AGAIN}", numbers=True, rare=True),
     named(
         "D",
@@ -106,7 +111,7 @@ PLACES_AND_DATES: tuple[Detector, ...] = (
     Detector(
         "B",
         "street addresses",
-        r"(^|_)(street|address|addr|address_?line_?[0-9]?|street_?(address|name)|house_?(number|no)|strasse"
+        r"(^|_)(street|address|addr|add(r|ress)?_?line|street_?(address|name)|house_?(number|no)|strasse"
         r"|haus_?(nr|nummer)|anschrift|adresse|wohnadresse|rue|domicilio|direccion|calle|juso)(_?[0-9])?$",
         r"^([0-9]{1,5} [\p{L}0-9.' -]+ (St|Street|Ave|Avenue|Rd|Road|Blvd|Ln|Lane|Drive|Court|Way)\.?(,.*)?"
         r"|\p{Lu}[\p{L}. -]*(?i:straße|strasse|str\.|weg|allee|gasse|platz) ?[0-9]{1,4} ?[a-z]?(,.*)?"
@@ -158,7 +163,7 @@ NUMBERS: tuple[Detector, ...] = (
         "H",
         "medical record numbers",
         "mrn",
-        "mrn medical_?record_?(number|no|nbr|num|id) chart_?(number|no|nr|id)"
+        "mrn(_?(number|no|nbr|num|nr|id))? medical_?record_?(number|no|nbr|num|id) chart_?(number|no|nr|id)"
         " (patienten|patient|pat)_?(nr|nummer) pt_?no hwanja_?(no|beonho)"
         " numero_(de_)?historia(_clinica)? historia_clinica"
         " numero_(de_)?dossier",

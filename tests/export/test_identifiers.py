@@ -1,4 +1,4 @@
-"""From a file full of identifiers to its samples: the bundle holds none of the real ones, every row has fakes."""
+"""From a file full of identifiers to its samples: no real one is in the bundle, every row has fakes."""
 
 from __future__ import annotations
 

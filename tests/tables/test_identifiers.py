@@ -234,12 +234,37 @@ def test_keys_stay_keys():
         ("ip", [1, 2, 3]),
         ("platelets", [150_000 + 613 * i for i in range(200)]),
         ("viral_load", [20 * 7**i for i in range(12)]),
+        ("rbc_per_litre", [4_000_000_000_000 + 10_000_000 * i for i in range(200)]),
         ("entered_epoch", [1_600_000_000 + 86_413 * i for i in range(200)]),
         ("ferritin_ng", random.Random(1).sample(range(10**8, 10**9), 30)),
     ],
 )
 def test_ordinary_columns_are_no_identifiers(name, values):
     assert not set(reasons(infer(one(values, name)), name)) & set(FATES)
+
+
+ORDINARY = """
+    admission_type admission_location insurance language marital_status race first_careunit
+    last_careunit charttime valuenum ref_range_lower flag priority spec_type_desc test_seq org_name
+    ab_name icd_code drg_code ndc gsn route prod_strength dose_val_rx rate amount patient_weight
+    heart_rate o2sat sbp temperature pain wbc hgb platelet_count cell_count red_cell_distribution_width
+    csf_cells mobility portal_vein tel_score fax_scale lat_decubitus vin_grade mac_score
+    nir_signal_ratio udi_score mbi_total npi_score unit_number lot_number page_number line_number
+    phone_calls email_consent card_type account_type plan_type device_type licence_type drug_name
+    test_name brand_name department_name hospital_name ward_name file_name variable_name category_name
+    strain_name gene_name study_name last_visit first_dose family_history family_size name_flag
+    age_group stage provider_specialty contact_date street_drugs zip3_risk ip_score fingerprint_score
+    county_rate_of_disease
+"""
+
+
+@pytest.mark.parametrize("cell", [lambda i: 17 + 13 * i, lambda i: f"v{i}", lambda i: 1.5 + i / 7])
+def test_names_of_clinical_columns_tell_of_no_identifier(cell):
+    values = [cell(i) for i in range(80)]
+    columns = {name: one(values, name).single().arrays[name] for name in ORDINARY.split()}
+    schema = TableSchema("t", tuple(Column(name, storage=array.storage) for name, array in columns.items()))
+    inferred = infer(TableSet({"t": Table(schema, columns)}))
+    assert not [f for f in inferred.findings if f.reason in {*FATES, "QUASI_IDENTIFIER"}]
 
 
 def test_check_digits_that_hold_by_chance_tell_nothing():
