@@ -19,6 +19,7 @@ from scipy.special import ndtri
 
 from kohort.schema import Kind
 from trainers.base import (
+    REJECTION,
     Doubles,
     FitRequest,
     Floats,
@@ -156,6 +157,8 @@ class CopulaTrainer:
         reference="Nelsen, An Introduction to Copulas, 2006; Olsson, Psychometrika 44, 1979",
         parameters=(),
         kinds=frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST},
+        conditions=REJECTION,
+        rebalancing=True,
     )
 
     def fit(self, request: FitRequest, hooks: Hooks) -> Generator:

@@ -16,6 +16,7 @@ import numpy as np
 
 from kohort.schema import Kind
 from trainers.base import (
+    REJECTION,
     Doubles,
     FitRequest,
     Floats,
@@ -159,6 +160,8 @@ class CtganTrainer:
         reference="Xu, Skoularidou, Cuesta-Infante, Veeramachaneni, NeurIPS 2019, arXiv 1907.00503",
         parameters=_PARAMETERS,
         kinds=frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST},
+        conditions=REJECTION,
+        rebalancing=True,
         gpu=True,
         resumable=True,
         uses_batchnorm=True,
