@@ -43,10 +43,10 @@ PEER_PYTHON = Path(os.environ.get("PEERS", ROOT / ".venv-peers")) / "bin" / "pyt
 
 
 def our_models() -> list[str]:
-    """Every installed trainer that this code base registers."""
+    """Every installed trainer; `auto` is one of the others."""
     from trainers.registry import trainers
 
-    return list(trainers())
+    return [name for name in trainers() if name != "auto"]
 
 
 @cache
@@ -216,9 +216,14 @@ def main() -> None:
         return
     if chosen.command == "run":
         low, _, high = chosen.seeds.rpartition(":")
+        known = [*our_models(), *PEERS]
+        models = chosen.models.split(",") if chosen.models else known
+        tables = chosen.tables.split(",") if chosen.tables else list(SPECS)
+        if unknown := {*models, *tables} - {*known, *SPECS}:
+            options.error(f"there is no {', '.join(sorted(unknown))}")
         run(
-            chosen.tables.split(",") if chosen.tables else list(SPECS),
-            chosen.models.split(",") if chosen.models else [*our_models(), *PEERS],
+            tables,
+            models,
             range(int(low or 0), int(high)),
             chosen.cpu_limit,
             retry=chosen.retry,
