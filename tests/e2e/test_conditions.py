@@ -13,9 +13,10 @@ from grpc_status import rpc_status
 
 import kohort
 from kohort import wire
-from kohort.columns import Batch, ContentDigest
-from kohort.conditions import Condition, Rebalancing
+from kohort.columns import Array, Batch, ContentDigest
+from kohort.conditions import Condition, PartialRows, Rebalancing
 from kohort.programs import SampleSpec
+from kohort.schema import Storage
 from kohort.v1 import sampling_pb2, sampling_pb2_grpc
 from tests.e2e.conftest import HEART
 from tests.e2e.harness import Server, Wire
@@ -39,6 +40,8 @@ class Stream:
         request = sampling_pb2.SampleRequest(model=model, unit_count=count, **more)
         wire.sample_spec_to_proto(spec, request)
         request.seed = spec.seed
+        if spec.partial is not None:
+            request.partial_rows.CopyFrom(wire.partial_rows_to_proto(spec.partial))
         self.header = sampling_pb2.SampleHeader()
         self.trailer: sampling_pb2.SampleTrailer | None = None
         self.batches: list[Batch] = []
@@ -236,6 +239,53 @@ def test_units_by_training_rows(shared: Server, models: dict[tuple[str, str], st
         shared.address, models[trainer, "encounters"], 0, SampleSpec(2), augmentation_factor=1.0
     )
     assert encounters.header.unit_count == 441
+
+
+def test_a_model_says_what_it_can_do(
+    shared: Server, models: dict[tuple[str, str], str], trainer: str
+) -> None:
+    with shared.client() as client:
+        abilities = client.model(models[trainer, "encounters"]).info.abilities
+        (info,) = (each for each in client.capabilities().trainers if each.name == trainer)
+    assert abilities is not None
+    assert abilities.conditions == info.conditions
+    assert set(abilities.conditions) == {"equals", "one_of", "range", "is_null"}
+    assert set(abilities.conditions.values()) == {"native" if trainer == "argn" else "rejection"}
+    for ability in ("imputation", "rebalancing", "temperature"):
+        assert getattr(abilities, ability) == getattr(info, ability), ability
+    assert (abilities.training_rows, abilities.training_patients) == (441, 340)
+
+
+@pytest.mark.skipif("argn" not in TRAINERS, reason="no trainer here completes rows")
+def test_missing_cells_are_filled_in_and_the_others_stay(
+    shared: Server, models: dict[tuple[str, str], str], tmp_path: Path
+) -> None:
+    heart = pd.read_csv(HEART)
+    known = {
+        "age": Array.make(Storage.INT64, heart["age"]),
+        "thalach": Array.make(Storage.INT64, heart["thalach"], heart.index % 3 != 0),
+        "num": Array.make(Storage.INT64, heart["num"], heart.index % 2 == 0),
+    }
+    spec = SampleSpec(9, partial=PartialRows(known, 40, "heart"))
+    got = Stream(shared.address, models["argn", "heart"], 0, spec, start_unit=40)
+    assert (got.header.start_unit, got.header.unit_count) == (40, 303)
+    assert list(got.frame["age"]) == list(heart["age"])
+    for name in ("thalach", "num"):
+        kept = known[name].is_valid()
+        assert list(got.frame[name][kept]) == list(heart[name][kept])
+        assert got.frame[name].notna().all()
+    with shared.client() as client:
+        path = client.download(models["argn", "heart"], tmp_path / "model.kohort")
+    digest, rows = offline(path, spec, 40, 303)
+    assert got.trailer is not None
+    assert digest == got.trailer.digest
+    pd.testing.assert_frame_equal(rows, got.frame)
+
+
+def test_who_cannot_complete_rows_says_so(shared: Server, models: dict[tuple[str, str], str]) -> None:
+    rows = PartialRows({"age": Array.make(Storage.INT64, [50])}, 0, "heart")
+    refused = Stream(shared.address, models["copula", "heart"], 0, SampleSpec(1, partial=rows))
+    assert refused.reason == "CONDITION_UNSUPPORTED"
 
 
 def test_once_the_data_is_gone_the_model_is_asked(tmp_path: Path) -> None:
