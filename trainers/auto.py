@@ -142,7 +142,7 @@ def choose(facts: Facts) -> Choice:
             for name in rule.trainers:
                 found = registry.installed(name)
                 if found is not None and facts.kinds <= found.info.kinds:
-                    size = f"{facts.rows:,} rows, {facts.columns:,} columns"
+                    size = f"{facts.rows:,} rows to learn from, {facts.columns:,} columns"
                     return Choice(name, f"{name}: {size}; {rule.why}")
     raise Problem("COLUMN_UNSUPPORTED", "no trainer that is installed models columns of all these kinds")
 

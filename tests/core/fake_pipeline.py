@@ -49,6 +49,10 @@ def run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any] | None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             reporter.progress({"step": 1, "total_steps": 2, "losses": {}, "rows_per_second": 0.0}, last=True)
             time.sleep(600)
+        case "exporting":
+            reporter.phase("exporting")
+        case "best":
+            reporter.warn({"reason": "STOPPED_EARLY", "message": "", "table": "", "column": ""})
         case "grandchild":
             helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             _note(spec, helper.pid)

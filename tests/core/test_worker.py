@@ -172,6 +172,14 @@ def test_a_job_may_not_run_longer_than_allowed(bench: Bench) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", ["exporting", "best"])
+def test_a_job_that_is_fitted_may_take_a_little_longer(bench: Bench, mode: str) -> None:
+    job = bench.job(mode, steps=100, max_runtime_s=1.0)
+    bench.worker()
+    assert bench.ended(job).state is S
+
+
+@pytest.mark.slow
 def test_a_silent_child_is_taken_for_dead(bench: Bench) -> None:
     job = bench.job("deaf")
     bench.worker(max_attempts=1, silence_s=1.5)

@@ -53,7 +53,7 @@ def facts(rows: int = 20_000, columns: int = 20, **fields: Any) -> Facts:
 def test_the_table_decides(everything: dict[str, type], given: Facts, chosen: str) -> None:
     choice = choose(given)
     assert choice.trainer == chosen
-    assert choice.why.startswith(f"{chosen}: {given.rows:,} rows, {given.columns:,} columns; ")
+    assert choice.why.startswith(f"{chosen}: {given.rows:,} rows to learn from, {given.columns:,} columns; ")
 
 
 def test_what_is_not_installed_or_cannot_model_a_column_is_passed_over(everything: dict[str, type]) -> None:
@@ -89,7 +89,7 @@ def test_it_fits_the_one_it_chose_with_that_ones_defaults(fit: Any, build: Any, 
     generator = fit("auto", table, Hooks(warn=found.append))
     (said,) = [f for f in found if f.reason == "TRAINER_CHOSEN"]
     name = said.message.partition(":")[0]
-    assert "200 rows, 1 columns" in said.message
+    assert "200 rows to learn from, 1 columns" in said.message
     plain = fit(name, table, quick={})
     assert np.array_equal(draw(generator, 50)["x"].values, draw(plain, 50)["x"].values)
 
