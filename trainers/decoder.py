@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from trainers.base import Doubles, Floats, Indices, Noise, Ops
 from trainers.encoding import Encoding
 from trainers.heads import Classes, Layout
+from trainers.ranks import RankMap, fit_ranks
 from trainers.search import DOUBLE, cast, cumulative, flatten, locate, write_locate
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class DecoderGenerator:
     deviations: Floats | None = None
     """σ of the noise around each tanh output, [tanhs]; what it leads beyond ±1 is clipped."""
     asked: Asked | None = None
+    maps: Mapping[int, RankMap] = field(default_factory=dict)
+    """By feature, what becomes of a number that the network gave."""
 
     @property
     def noise(self) -> Noise:
@@ -88,6 +91,7 @@ class DecoderGenerator:
             features[self.asked.feature] = self.asked.content.write(ops, index, uniform)
             outputs = write_network(ops, self.network, latents, index, self.asked.content.size)
         features |= self.layout.write(ops, outputs, uniform, self._first, spread)
+        features |= {place: ranks.write(ops, features[place]) for place, ranks in self.maps.items()}
         return [features[place] for place in range(len(features))]
 
     def reference(self, uniform: Floats, normal: Floats) -> Sequence[Indices | Doubles]:
@@ -101,7 +105,15 @@ class DecoderGenerator:
             index = self.asked.draw(uniform)
             features[self.asked.feature] = self.asked.content.decode(index, uniform)
         features |= self.layout.read(self._run(latents, index), uniform, self._first, spread)
+        features |= {place: ranks.apply(features[place]) for place, ranks in self.maps.items()}
         return [features[place] for place in range(len(features))]
+
+    def with_ranks(self, rows: int, seed: int) -> DecoderGenerator:
+        """The same with every number mapped to its column's distribution; measured on that many rows."""
+        rng = np.random.default_rng([seed & (2**64 - 1), rows])
+        uniform = np.maximum(rng.random((rows, self.noise.uniforms), dtype=np.float32), np.float32(2.0**-24))
+        normal = rng.standard_normal((rows, self.noise.normals), dtype=np.float32)
+        return replace(self, maps=fit_ranks(self.encoding, self.reference(uniform, normal)))
 
     def _run(self, latents: Floats, asked: Indices | None) -> Floats:
         """Outputs [n, layout.width]."""

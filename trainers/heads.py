@@ -7,7 +7,7 @@ equal size lie side by side, so that a whole group of them is one reshape.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -39,8 +39,8 @@ class Classes:
     """Edges that cut (0, 1) by the frequencies of the rest."""
 
     @classmethod
-    def of(cls, counts: npt.NDArray[np.int64], limit: int) -> Classes:
-        """Classes of a feature whose category i has counts[i] rows."""
+    def of(cls, counts: npt.NDArray[np.int64] | Doubles, limit: int) -> Classes:
+        """Classes of a feature whose category i has counts[i] rows, or rows of that weight."""
         if counts.size <= limit:
             return cls(np.arange(counts.size), np.zeros(0, np.int64), np.zeros(0))
         order = np.argsort(-counts, kind="stable")
@@ -117,12 +117,14 @@ class Layout:
     heads: tuple[Head, ...]
 
     @classmethod
-    def of(cls, contents: Sequence[Classes | Modes]) -> Layout:
-        """The layout of features whose outputs mean `contents`."""
-        tanhs = [i for i, content in enumerate(contents) if isinstance(content, Modes)]
+    def of(cls, contents: Sequence[Classes | Modes] | Mapping[int, Classes | Modes]) -> Layout:
+        """The layout of features whose outputs mean `contents`: of all, or of those numbered."""
+        if not isinstance(contents, Mapping):
+            contents = dict(enumerate(contents))
+        tanhs = [i for i, content in contents.items() if isinstance(content, Modes)]
         alphas = {feature: place for place, feature in enumerate(tanhs)}
         heads, start = [], len(tanhs)
-        for i in sorted(range(len(contents)), key=lambda i: contents[i].size):
+        for i in sorted(contents, key=lambda i: contents[i].size):
             heads.append(Head(i, start, alphas.get(i), contents[i]))
             start += contents[i].size
         return cls(tuple(heads))

@@ -45,6 +45,11 @@ class Spec:
 _SPECS: dict[str, Spec] = {
     "copula": Spec("trainers.copula:CopulaTrainer", needs=("scipy",)),
     "ctgan": Spec("trainers.ctgan:CtganTrainer", needs=("ctgan", "safetensors", "sklearn", "torch")),
+    "tvae": Spec("trainers.tvae:TvaeTrainer", needs=("safetensors", "sklearn", "torch")),
+    "beta-vae": Spec("trainers.beta_vae:BetaVaeTrainer", needs=("safetensors", "sklearn", "torch")),
+    "cvae": Spec("trainers.cvae:CvaeTrainer", needs=("safetensors", "sklearn", "torch")),
+    "wae": Spec("trainers.wae:WaeTrainer", needs=("safetensors", "sklearn", "torch")),
+    "tabddpm": Spec("trainers.tabddpm:TabddpmTrainer", needs=("safetensors", "scipy", "torch")),
     "auto": Spec("trainers.auto:AutoTrainer", needs=("scipy",)),
 }
 

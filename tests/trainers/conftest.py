@@ -18,7 +18,18 @@ from trainers.base import FitRequest, Generator, Hooks
 
 TESTS = Path(__file__).resolve().parent.parent
 
-QUICK = {"epochs": 3, "batch_size": 60, "embedding_dim": 16, "generator_dim": [32], "discriminator_dim": [32]}
+QUICK = {
+    "epochs": 3,
+    "batch_size": 60,
+    "embedding_dim": 16,
+    "generator_dim": [32],
+    "discriminator_dim": [32],
+    "generator_layers": [32],
+    "discriminator_layers": [32],
+    "compress_dims": [32],
+    "decompress_dims": [32],
+    "layers": [32, 32],
+}
 """Small values of parameters that cost time, for the trainers that have them."""
 
 Cells = Mapping[str, tuple[Kind, Array]]
