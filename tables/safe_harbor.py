@@ -13,6 +13,10 @@ _NO = r"(numbers?|no|nbr|num|nr|nummer|numero|id|ident|code|key)"
 _AGAIN = r"(_?(number|no|nbr|num|nr|nummer|home|work|privat|private|[0-9]))*"
 _OCTET = r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _HEX = "[0-9A-Fa-f]"
+# Latin letters by range: classes of Unicode take a hundred times as long to compile.
+_SMALL = "a-zß-ÿā-ž"
+_ANY = f"A-ZÀ-ÞĀ-Ž{_SMALL}"
+_BIG = "[A-ZÀ-ÞĀ-Ž]"
 _GROUP = "[0-9A-Fa-f]{1,4}"
 _ZIP = "zip zip_?code zip_?5 post_?code postal_?code plz postleitzahl code_?postal codigo_postal upyeonbeonho"
 _PEOPLE = (
@@ -42,7 +46,7 @@ PEOPLE: tuple[Detector, ...] = (
         rf"{_PEOPLE}_?(names?|nm) full_?names? patienten_?name nom_(du_)?patient nom_prenom"
         " nombre_(del_)?paciente nombre_completo (hwanja_?)?(ireum|irum|seongmyeong|sungmyung)"
         " doctor physician surgeon arzt medecin medico",
-        r"^\p{Lu}[\p{Ll}'’-]+, ?\p{Lu}[\p{Ll}'’-]+( \p{Lu}[\p{Ll}.]*)*$",
+        rf"^{_BIG}[{_SMALL}'’-]+, ?{_BIG}[{_SMALL}'’-]+( {_BIG}[{_SMALL}.]*)*$",
         rare_shape=True,
     ),
     Detector(
@@ -113,8 +117,9 @@ PLACES_AND_DATES: tuple[Detector, ...] = (
         "street addresses",
         r"(^|_)(street|address|addr|add(r|ress)?_?line|street_?(address|name)|house_?(number|no)|strasse"
         r"|haus_?(nr|nummer)|anschrift|adresse|wohnadresse|rue|domicilio|direccion|calle|juso)(_?[0-9])?$",
-        r"^([0-9]{1,5} [\p{L}0-9.' -]+ (St|Street|Ave|Avenue|Rd|Road|Blvd|Ln|Lane|Drive|Court|Way)\.?(,.*)?"
-        r"|\p{Lu}[\p{L}. -]*(?i:straße|strasse|str\.|weg|allee|gasse|platz) ?[0-9]{1,4} ?[a-z]?(,.*)?"
+        rf"^([0-9]{{1,5}} [{_ANY}0-9.' -]+ (St|Street|Ave|Avenue|Rd|Road|Blvd|Ln|Lane|Drive"
+        r"|Court|Way)\.?(,.*)?"
+        rf"|{_BIG}[{_ANY}. -]*(?i:straße|strasse|str\.|weg|allee|gasse|platz) ?[0-9]{{1,4}} ?[a-z]?(,.*)?"
         r"|[0-9]{1,4},? (bis |ter )?(rue|avenue|boulevard|chemin|impasse|allée) .+"
         r"|(?i:calle|avda\.?|avenida) .+[0-9].*)$",
         fake="address",
