@@ -291,6 +291,7 @@ def test_sample_gives_a_frame_that_says_where_it_is_from():
         "synthetic": True,
         "content_digest": bundle.manifest.content_digest.hex(),
         "seed": 3,
+        "acceptance_rate": 1.0,
     }
     (batch, _) = bundle.program().units(SampleSpec(3), 0, 70)
     assert frame["age"].tolist()[:64] == batch.arrays["age"].to_python()

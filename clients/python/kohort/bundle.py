@@ -18,15 +18,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, cast
 
 from kohort.columns import Array, Batch
+from kohort.conditions import PartialRows
 from kohort.manifest import Manifest, invalid
+from kohort.partial import Rows, read_partial
 from kohort.problem import Problem
-from kohort.programs import Program, SampleSpec, check_program, load_program
-from kohort.schema import TableSchema
+from kohort.programs import Draws, Program, SampleSpec, check_program, load_program
+from kohort.schema import Schema, TableSchema
 from kohort.sessions import SessionFactory, open_session
 from kohort.signatures import verify
+from kohort.wishes import Limits, Wishes, spec_of
 
 __all__ = ["Bundle", "Manifest", "load", "read_bundle"]
 
@@ -84,28 +87,91 @@ class Bundle:
         """
         return load_program(self.manifest, self.graphs, session_factory or open_session)
 
-    def sample(self, n: int, seed: int | None = None, start: int = 0) -> Any:
+    def sample(
+        self,
+        n: int | None = None,
+        seed: int | None = None,
+        start: int = 0,
+        **wishes: Unpack[Wishes],
+    ) -> Any:
         """Units [start, start + n): the rows that a server would send for this seed.
 
         Args:
-            n: how many units (rows, or patients where the generator models patients).
+            n: how many units (rows, or patients where the generator models patients); or
+                give `augmentation_factor`.
             seed: any int64; drawn when None.
             start: the first unit.
+            wishes: see `kohort.wishes.Wishes`: conditions, rebalance, temperature,
+                top_p, max_attempts, augmentation_factor.
 
         Returns:
             A DataFrame; without pandas a dict of `Array` by column. With several
             tables a dict of these by table.
 
         Raises:
-            Problem: UNIT_OUT_OF_RANGE.
+            Problem: UNIT_OUT_OF_RANGE; CONDITION_UNSUPPORTED, INVALID_REQUEST or
+                UNKNOWN_COLUMN, and CONDITION_UNSATISFIED where a unit met the conditions
+                in none of its attempts.
+        """
+        factor = wishes.pop("augmentation_factor", None)
+        if (n is None) == (factor is None):
+            raise ValueError("say how many: either n or augmentation_factor")
+        count = self.augmented(factor) if n is None and factor is not None else n or 0
+        seed = secrets.randbits(63) if seed is None else seed
+        return self._sample(spec_of(seed, **cast(Limits, wishes)), start, count)
+
+    def complete(self, rows: Rows, seed: int | None = None, start: int = 0, **limits: Unpack[Limits]) -> Any:
+        """Rows with their open (null) cells filled; all others come back exactly.
+
+        Args:
+            rows: a DataFrame, an Arrow table, a dict of `Array` or the path of a CSV file, any
+                columns of the model.
+            seed: any int64; drawn when None.
+            start: the unit of the first row.
+            limits: see `kohort.wishes.Limits`.
+
+        Returns:
+            As `sample`.
+
+        Raises:
+            Problem: as `sample`; CONDITION_UNSUPPORTED where the model cannot complete rows.
         """
         seed = secrets.randbits(63) if seed is None else seed
+        partial = self.partial(rows, start)
+        return self._sample(spec_of(seed, **limits, partial=partial), start, partial.row_count)
+
+    def partial(self, rows: Rows, start: int = 0) -> PartialRows:
+        """Rows to complete in this model's columns, from unit `start` on; see `complete`."""
+        schema = Schema(tuple(table.with_columns(table.emitted) for table in self.manifest.schema))
+        return read_partial(rows, schema, start)
+
+    def augmented(self, factor: float) -> int:
+        """How many units are `factor` for each training row.
+
+        Raises:
+            Problem: INVALID_REQUEST; CONDITION_UNSUPPORTED where the bundle does not say how many
+                rows it learned from.
+        """
+        training = self.manifest.lineage.get("training")
+        rows = training.get("rows") if isinstance(training, dict) else None
+        if not 0 < factor <= 1000:
+            raise Problem.at("INVALID_REQUEST", "augmentation_factor", "must be above 0 and at most 1000")
+        if type(rows) is not int or rows < 1:
+            raise Problem.at(
+                "CONDITION_UNSUPPORTED", "augmentation_factor", "the bundle does not say how many rows it saw"
+            )
+        return max(1, round(factor * rows))
+
+    def _sample(self, spec: SampleSpec, start: int, count: int) -> Any:
         program = self.program()
-        tables = _collect(program, SampleSpec(seed), start, n)
+        draws = Draws()
+        tables = _collect(program, spec, start, count, draws)
         if find_spec("pandas") is None:
             results: dict[str, Any] = dict(tables)
         else:
-            results = {t.name: self._frame(t, tables[t.name], seed) for t in program.schema}
+            results = {t.name: self._frame(t, tables[t.name], spec.seed) for t in program.schema}
+            for frame in results.values():
+                frame.attrs["kohort"]["acceptance_rate"] = count / draws.drawn if draws.drawn else 1.0
         return results if len(results) > 1 else next(iter(results.values()))
 
     def _frame(self, table: TableSchema, arrays: Mapping[str, Array], seed: int) -> Any:
@@ -232,9 +298,11 @@ def _check_digests(manifest: Manifest, files: Mapping[str, bytes]) -> None:
             raise invalid(name, "does not have the digest that the manifest names")
 
 
-def _collect(program: Program, spec: SampleSpec, start: int, count: int) -> dict[str, dict[str, Array]]:
+def _collect(
+    program: Program, spec: SampleSpec, start: int, count: int, draws: Draws
+) -> dict[str, dict[str, Array]]:
     parts: dict[str, list[Batch]] = {table.name: [] for table in program.schema}
-    for batch in program.units(spec, start, count):
+    for batch in program.units(spec, start, count, draws):
         parts[batch.table].append(batch)
     return {table.name: _join(table, parts[table.name]) for table in program.schema}
 

@@ -25,10 +25,10 @@ MAX_TEXT = 1 << 16
 # Exact for everything that 64 bits hold: nothing here may round.
 _EXACT = Context(prec=100, Emax=10**6, Emin=-(10**6))
 _NUMBER = re.compile(r"[+-]?(\d{1,60}(\.\d{0,60})?|\.\d{1,60})([eE][+-]?\d{1,3})?", re.ASCII)
-_DATE = re.compile(r"([+-]?\d{4,6}-\d\d-\d\d)", re.ASCII)
-_TIME = re.compile(
-    r"([+-]?\d{4,6}-\d\d-\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
-)
+# numpy, and so CSV, writes years before the common era with as many digits as they have.
+_DAYS = r"((?:\+?\d{4,7}|-\d{1,7})-\d\d-\d\d)"
+_DATE = re.compile(_DAYS, re.ASCII)
+_TIME = re.compile(_DAYS + r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _SPAN = re.compile(
     r"([+-])?P(?:([+-]?\d+)W)?(?:([+-]?\d+)D)?"
     r"(?:T(?:([+-]?\d+)H)?(?:([+-]?\d+)M)?(?:([+-]?\d*(?:\.\d{1,6})?)S)?)?",

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from kohort.csvio import csv_header, csv_rows
-from kohort.sampling import SampleBatch, about, metadata
+from kohort.sampling import SampleBatch, Tally, about, metadata
 from kohort.schema import TableSchema
 
 SUFFIXES = (".csv", ".parquet", ".arrow")
@@ -27,18 +27,20 @@ def check_suffix(output: Path | None) -> None:
         raise typer.BadParameter(f"there is no directory {output.parent}")
 
 
-def write_sample(batches: Iterable[SampleBatch], units: int, output: Path | None) -> dict[str, Any]:
+def write_sample(batches: Iterable[SampleBatch], units: int | None, output: Path | None) -> dict[str, Any]:
     """Writes all batches; a sample of several tables into one file per table, `rows.{table}.csv`.
 
-    Returns what was written: files, rows by table and the provenance.
+    `units` is how many are to come, where that is known.
+    Returns what was written: files, rows by table, the provenance and the acceptance rate.
     """
     said: dict[str, Any] = {}
+    tally = Tally()
     rows: dict[str, int] = {}
     writers: dict[str, _Writer] = {}
     with ExitStack() as stack, _bar(units, shown=output is not None) as advance:
         for batch in batches:
             if not said:
-                said = about(batch.provenance)
+                said, tally = about(batch.provenance), batch.tally
                 for table in batch.tables:
                     path = _path(output, table, several=len(batch.tables.tables) > 1)
                     writers[table.name] = stack.enter_context(_open(path, table, batch))
@@ -47,7 +49,7 @@ def write_sample(batches: Iterable[SampleBatch], units: int, output: Path | None
             rows[batch.table] += len(batch)
             advance(batch.batch.next_unit - batch.provenance.start_unit)
     files = [str(w.path) for w in writers.values() if w.path is not None]
-    return {"files": files, "row_counts": rows, **said}
+    return {"files": files, "row_counts": rows, **said, "acceptance_rate": tally.acceptance_rate}
 
 
 def _path(output: Path | None, table: TableSchema, *, several: bool) -> Path | None:
@@ -55,7 +57,7 @@ def _path(output: Path | None, table: TableSchema, *, several: bool) -> Path | N
 
 
 @contextmanager
-def _bar(units: int, *, shown: bool) -> Iterator[Any]:
+def _bar(units: int | None, *, shown: bool) -> Iterator[Any]:
     from kohort.cli.show import err
 
     if not shown or not err.is_terminal:

@@ -12,11 +12,27 @@ import typer
 
 from kohort.cli.arguments import Labels, Name, labels
 from kohort.cli.files import check_suffix, write_sample
+from kohort.cli.limits import (
+    MAX_ATTEMPTS,
+    Attempts,
+    Augment,
+    NotNull,
+    Null,
+    Rebalance,
+    Temperature,
+    TopP,
+    Where,
+    limits,
+)
 from kohort.cli.show import err, out, show_findings, show_table, write_json
 from kohort.cli.state import STATE
 
+DEFAULT_UNITS = 1000
+
 ModelName = Annotated[str, typer.Argument(help="models/...")]
-Units = Annotated[int, typer.Argument(help="How many patients or rows.", min=1)]
+OptionalUnits = Annotated[
+    int | None, typer.Argument(help="How many patients or rows; 1000 unless --augment says it.", min=1)
+]
 Seed = Annotated[int | None, typer.Option(help="Makes the sample repeatable.")]
 Start = Annotated[int, typer.Option(help="The first unit, to go on where another sample ended.", min=0)]
 Output = Annotated[
@@ -49,15 +65,55 @@ def models() -> None:
 
 
 def sample(
-    model: ModelName, n: Units = 1000, seed: Seed = None, start: Start = 0, output: Output = None
+    model: ModelName,
+    n: OptionalUnits = None,
+    seed: Seed = None,
+    start: Start = 0,
+    output: Output = None,
+    where: Where = None,
+    null: Null = None,
+    not_null: NotNull = None,
+    rebalance: Rebalance = None,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    max_attempts: Attempts = MAX_ATTEMPTS,
+    augment: Augment = None,
 ) -> None:
     """Stream synthetic patients to a file or to stdout, with a note of where they come from."""
     check_suffix(output)
+    asked = limits(where, null, not_null, rebalance, temperature, top_p, max_attempts)
+    units = n or (None if augment else DEFAULT_UNITS)
     with STATE.connect() as client:
-        _write(client.sample_batches(model, n, seed=seed, start=start), n, output)
+        batches = client.sample_batches(
+            model, units, seed=seed, start=start, augmentation_factor=augment, **asked
+        )
+        _write(batches, units, output)
 
 
-def _write(batches: Iterator[Any], n: int, output: Path | None) -> None:
+def complete(
+    model: ModelName,
+    rows: Annotated[
+        Path, typer.Argument(help="A CSV file; empty cells are open.", exists=True, dir_okay=False)
+    ],
+    seed: Seed = None,
+    start: Start = 0,
+    output: Output = None,
+    where: Where = None,
+    null: Null = None,
+    not_null: NotNull = None,
+    rebalance: Rebalance = None,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    max_attempts: Attempts = MAX_ATTEMPTS,
+) -> None:
+    """Fill the open cells of a table, and the columns that it lacks, by what a model learned."""
+    check_suffix(output)
+    asked = limits(where, null, not_null, rebalance, temperature, top_p, max_attempts)
+    with STATE.connect() as client:
+        _write(client.complete_batches(model, rows, seed=seed, start=start, **asked), None, output)
+
+
+def _write(batches: Iterator[Any], n: int | None, output: Path | None) -> None:
     written = write_sample(batches, n, output)
     if output is None:
         return
@@ -67,6 +123,8 @@ def _write(batches: Iterator[Any], n: int, output: Path | None) -> None:
     for file in written["files"]:
         err.print(f"wrote {file}", markup=False, highlight=False)
     err.print(f"synthetic; model {written['model']}, seed {written['seed']}", markup=False, highlight=False)
+    if written["acceptance_rate"] < 1:
+        err.print(f"{written['acceptance_rate']:.1%} of what was drawn met the conditions", highlight=False)
 
 
 def download(
@@ -100,7 +158,7 @@ def import_bundle(
 
 def load(
     file: Annotated[Path, typer.Argument(help="A .kohort file.", exists=True, dir_okay=False)],
-    n: Units = 1000,
+    n: OptionalUnits = None,
     seed: Seed = None,
     start: Start = 0,
     output: Output = None,
@@ -114,24 +172,44 @@ def load(
     require_signature: Annotated[
         bool, typer.Option("--require-signature", help="Refuse what no trusted key signed.")
     ] = False,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--complete", help="A CSV file to complete; empty cells are open.", exists=True),
+    ] = None,
+    where: Where = None,
+    null: Null = None,
+    not_null: NotNull = None,
+    rebalance: Rebalance = None,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    max_attempts: Attempts = MAX_ATTEMPTS,
+    augment: Augment = None,
 ) -> None:
-    """Sample from a bundle file on this machine, without a server."""
+    """Sample from a bundle file on this machine, without a server, or complete rows."""
     check_suffix(output)
+    if rows is not None and (n or augment):
+        raise typer.BadParameter("how many rows there are is the file's to say")
     from kohort.bundle import load as load_bundle
     from kohort.cli.offline import sample_bundle
+    from kohort.wishes import spec_of
 
+    asked = limits(where, null, not_null, rebalance, temperature, top_p, max_attempts)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         bundle = load_bundle(file, trusted_keys=trusted_key or (), require_signature=require_signature)
     for warning in caught:
         err.print(f"! {warning.message}", markup=False, highlight=False)
-    chosen = secrets.randbits(63) if seed is None else seed
-    _write(sample_bundle(bundle, file.name, n, chosen, start), n, output)
+    partial = None if rows is None else bundle.partial(rows, start)
+    units = n or (bundle.augmented(augment) if augment else DEFAULT_UNITS)
+    units = units if partial is None else partial.row_count
+    spec = spec_of(secrets.randbits(63) if seed is None else seed, **asked, partial=partial)
+    _write(sample_bundle(bundle, file.name, units, spec, start), units, output)
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "models": models,
     "sample": sample,
+    "complete": complete,
     "download": download,
     "import": import_bundle,
     "load": load,

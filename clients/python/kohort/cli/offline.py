@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from kohort.batching import rebatch
 from kohort.bundle import Bundle
-from kohort.programs import SampleSpec
+from kohort.programs import Draws, SampleSpec
 from kohort.resources import Privacy, Provenance
-from kohort.sampling import SampleBatch
+from kohort.sampling import SampleBatch, Tally
 
 
-def sample_bundle(bundle: Bundle, name: str, n: int, seed: int, start: int) -> Iterator[SampleBatch]:
+def sample_bundle(bundle: Bundle, name: str, n: int, spec: SampleSpec, start: int) -> Iterator[SampleBatch]:
     """Units [start, start + n) of a bundle, batch by batch."""
     program = bundle.program()
     said = bundle.manifest.privacy
@@ -23,6 +23,8 @@ def sample_bundle(bundle: Bundle, name: str, n: int, seed: int, start: int) -> I
         statement=str(said.get("statement", "")),
     )
     digest = bundle.manifest.content_digest.hex()
-    provenance = Provenance(name, digest, seed, start, n, program.fingerprint, privacy)
-    for batch in rebatch(program.units(SampleSpec(seed), start, n)):
-        yield SampleBatch(batch, program.schema, provenance)
+    provenance = Provenance(name, digest, spec.seed, start, n, program.fingerprint, privacy)
+    tally, draws = Tally(), Draws()
+    for batch in rebatch(program.units(spec, start, n, draws)):
+        yield SampleBatch(batch, program.schema, provenance, tally)
+        tally.units, tally.drawn = batch.next_unit - start, draws.drawn
