@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -252,8 +251,12 @@ def _unsupported(k: int) -> Problem:
 
 def _bounds(runs: _Runs, k: int, step: float) -> tuple[float, float]:
     # Rows lie in the order of values: a patient's first row is the minimum, the last the maximum.
-    patients, first = np.unique(runs.subjects, return_index=True)
-    last = runs.subjects.size - 1 - np.unique(runs.subjects[::-1], return_index=True)[1]
+    rows = np.arange(runs.subjects.size)
+    first = np.full(int(runs.subjects.max(initial=-1)) + 1, -1)
+    last = first.copy()
+    first[runs.subjects[::-1]], last[runs.subjects] = rows[::-1], rows  # of equal places the last is kept
+    patients = np.flatnonzero(last >= 0)
+    first, last = first[patients], last[patients]
     if patients.size < k:
         raise _unsupported(k)
     lows, highs = runs.values[np.sort(first)], runs.values[np.sort(last)[::-1]]
@@ -277,12 +280,16 @@ def _heaviest(runs: _Runs, spikes: Integers, count: int) -> Integers:
 
 def _points(values: Doubles, subjects: Integers, edges: list[int]) -> list[tuple[float, float]]:
     """Per group of rows (rank of its middle, mean over its patients of their own means)."""
-    points = []
-    for start, stop in pairwise(edges):
-        _, patient = np.unique(subjects[start:stop], return_inverse=True)
-        means = np.bincount(patient, values[start:stop]) / np.bincount(patient)
-        points.append(((start + stop) / 2, float(means.mean())))
-    return points
+    if not edges:
+        return []
+    cuts = np.array(edges)
+    group = np.repeat(np.arange(cuts.size - 1), np.diff(cuts))
+    size = int(subjects.max()) + 1
+    pairs, patient = np.unique(group * size + subjects, return_inverse=True)
+    own = np.bincount(patient, values) / np.bincount(patient)
+    means = np.bincount(pairs // size, own) / np.bincount(pairs // size)
+    middles = (cuts[:-1] + cuts[1:]) / 2
+    return list(zip(middles.tolist(), means.tolist(), strict=True))
 
 
 def _edges(subjects: Integers, k: int, size: int, offset: int, total: int) -> list[int]:

@@ -85,8 +85,11 @@ class Relation:
 _TEMPORAL = (Storage.DATE, Storage.DATETIME)
 _EXACT = 2**61
 """Cells beyond have differences that could leave int64."""
+_UNITS = {Storage.DATE: DAY}
 _SHOWN = 20_000
-"""Rows that pairs are judged by at first: dozens of dates are thousands of pairs."""
+"""Rows that a pair is judged by."""
+_FIRST = 2_000
+"""Rows that tell which pairs may be worth it."""
 _ORDERED = 0.999
 _PRESENT = 0.99
 _MUCH_LESS = 0.1
@@ -171,7 +174,7 @@ class _Judge:
                 continue
             if column.storage is Storage.DOUBLE:
                 usable[column.name], steps[column.name] = column, 1
-            elif (cells > -_EXACT).all() and (cells < _EXACT).all():
+            elif np.abs(cells.astype(np.float64)).max() * _UNITS.get(column.storage, 1) < _EXACT:
                 usable[column.name] = column
                 steps[column.name] = evidence.statistics.common_step(
                     cells.astype(np.int64), owners, evidence.min_patients, GRIDS[column.storage]
@@ -198,11 +201,22 @@ class _Judge:
     def observed(self) -> list[Relation]:
         """Anchors of days and times that the data show to depend on each other, the strongest first."""
         temporal = [column for column in self.columns.values() if column.storage in _TEMPORAL]
-        pairs = [self._pair(column, anchor) for column, anchor in permutations(temporal, 2)]
+        first = {column.name: self._first(column) for column in temporal}
+        pairs = [
+            self._pair(column, anchor)
+            for column, anchor in permutations(temporal, 2)
+            if _ordered(*first[column.name], *first[anchor.name])
+        ]
         found = sorted(
             (pair for pair in pairs if pair is not None and pair.depends), key=lambda pair: pair.rank
         )
         return [pair.relation for pair in found]
+
+    def _first(self, column: Column) -> tuple[Cells, Cells]:
+        """Microseconds and validity of some rows: dozens of dates are thousands of pairs to be looked at."""
+        array = self.evidence.table.arrays[column.name]
+        rows = slice(None, None, max(1, len(array) // _FIRST))
+        return in_unit(array.values[rows], column.storage, Storage.DATETIME), array.is_valid()[rows]
 
     def _pair(self, column: Column, anchor: Column, limits: Limits = NO_LIMITS) -> _Pair | None:
         """None for columns that cannot be told relative to each other."""
@@ -218,10 +232,10 @@ class _Judge:
         valid, both = own.is_valid(), own.is_valid() & other.is_valid()
         if patient_count(evidence.subjects[both]) < 2 * evidence.min_patients:
             return None
-        shown = np.flatnonzero(both)
-        shown = shown[:: max(1, shown.size // _SHOWN)]
-        b = in_unit(own.values[shown], column.storage, column.storage)
-        a = in_unit(other.values[shown], anchor.storage, column.storage)
+        rows = np.flatnonzero(both)
+        rows = rows[:: max(1, rows.size // _SHOWN)]
+        b = in_unit(own.values[rows], column.storage, column.storage)
+        a = in_unit(other.values[rows], anchor.storage, column.storage)
         spread, apart = (statistics.middle_half(x.astype(np.float64)) for x in (b, b - a))
         above, below = statistics.share(b >= a), statistics.share(b <= a)
         low, high = (a, b) if above >= below else (b, a)
@@ -233,3 +247,11 @@ class _Judge:
             above >= below,
             statistics.unordered_share(low.astype(np.float64), high.astype(np.float64)),
         )
+
+
+def _ordered(column: Cells, has: Cells, anchor: Cells, known: Cells) -> bool:
+    """Whether one is on one side of the other, or on its day, in about all rows [n] that have both."""
+    later, earlier = column + DAY >= anchor, column <= anchor + DAY
+    both = has & known
+    most = 0.99 * np.count_nonzero(both)
+    return bool(max(np.count_nonzero(later & both), np.count_nonzero(earlier & both)) >= most)
