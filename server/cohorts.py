@@ -19,18 +19,19 @@ import structlog
 from kohort.conditions import Condition, bind, met
 from kohort.problem import Problem
 from kohort.programs import SampleSpec
+from kohort.rules import columns_of
 from kohort.schema import Schema, TableSchema
 from server.blobs import BlobMissingError, BlobStore
 from server.layout import DataDir
 from server.lineage import load_key, split_salt
 from server.metrics import Metrics
 from server.modelcache import Loaded
+from server.preparing import prepare
 from server.records import JobSpec, ModelRecord
 from server.spool import SpoolFolder
 from server.store import Store
 from server.threads import Threads
 from tables.infer import physicalise
-from tables.split import cap_rows_per_patient, split_by_patient
 from tables.statistics import patient_count
 from tables.store import read_columns
 from tables.tableset import Table, TableSet
@@ -175,18 +176,18 @@ def count_patients(folder: Path, job: JobSpec, salt: bytes, cohorts: list[Cohort
 def _training_rows(
     folder: Path, job: JobSpec, salt: bytes, table: TableSchema, columns: Iterable[str]
 ) -> Table:
-    """Prepared as the job did (`server.run_job`), of few columns."""
-    wanted = {*columns, *([table.subject_key] if table.subject_key else [])}
+    """The rows that the job learned from, of few columns."""
+    ruled = (column for rule in table.constraints for column in columns_of(rule))
+    wanted = {*columns, *ruled, *([table.subject_key] if table.subject_key else [])}
     slim = TableSchema(
         table.name,
         tuple(column for column in table.columns if column.name in wanted),
         subject_key=table.subject_key,
         role=table.role,
+        constraints=table.constraints,
     )
-    options = job.options
     cells = physicalise(read_columns(folder, table.name, wanted), slim)
-    split = split_by_patient(TableSet({table.name: cells}), salt, options.holdout, options.validation)
-    return cap_rows_per_patient(split.train.single(), options.max_rows_per_patient, job.seed)
+    return prepare(TableSet({table.name: cells}), salt, job.options, job.seed).train.single()
 
 
 def _cohorts(spec: SampleSpec) -> list[Cohort]:

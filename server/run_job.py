@@ -21,10 +21,11 @@ from kohort.programs import SampleSpec
 from kohort.schema import Finding, Schema
 from server.abilities import abilities
 from server.child import Reporter
+from server.preparing import prepare
 from server.protocol import ChildSpec
-from tables.constraints import kept
+from server.records import JobOptions
 from tables.infer import physicalise_all
-from tables.split import SplitRule, cap_rows_per_patient, split_by_patient
+from tables.split import SplitRule
 from tables.statistics import patient_count
 from tables.store import read_tableset
 from tables.tableset import TableSet
@@ -118,34 +119,25 @@ def _prepare(
     spec: ChildSpec, schema: Schema, warn: Callable[[Finding], None]
 ) -> tuple[FitRequest, SplitRule]:
     """What the trainer is given, and the rule that kept the hold-out from it."""
-    options = spec.options
-    split = split_by_patient(
-        physicalise_all(read_tableset(Path(spec.dataset_folder)), schema),
-        salt=bytes.fromhex(spec.split_salt),
-        holdout=options["holdout"],
-        validation=options["validation"],
-        min_patients=options["min_patients"],
-    )
-    # What breaks a rule is not learned; the hold-out keeps it, since real patients do.
-    train, broken = kept(split.train, options["min_patients"])
-    for finding in broken:
+    tables = physicalise_all(read_tableset(Path(spec.dataset_folder)), schema)
+    options = JobOptions(**spec.options)
+    prepared = prepare(tables, bytes.fromhex(spec.split_salt), options, spec.seed)
+    for finding in prepared.findings:
         warn(finding)
-    validation, _ = kept(split.validation)
-    for table in train:
+    for table in prepared.train:
         if patient_count(table.subjects()) < table.num_rows:
             lost = "rows of one patient are modelled one by one; what ties them together is not learned"
             warn(Finding("LONGITUDINAL_STRUCTURE_LOST", lost, table.schema.name))
-    cap = options["max_rows_per_patient"]
     request = FitRequest(
-        train=TableSet({t.schema.name: cap_rows_per_patient(t, cap, spec.seed) for t in train}),
-        validation=validation,
+        train=prepared.train,
+        validation=prepared.validation,
         parameters=spec.parameters,
         seed=spec.seed,
-        min_patients=options["min_patients"],
+        min_patients=options.min_patients,
         device=spec.device,
-        equal_patients=options["equal_patients"],
+        equal_patients=options.equal_patients,
     )
-    return request, split.rule
+    return request, prepared.rule
 
 
 def _lineage(spec: ChildSpec, rule: SplitRule, train: TableSet) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from kohort.conditions import Condition
+from kohort.rules import Range
 from server.cohorts import count_patients
+from server.preparing import prepare
 from server.records import JobOptions, JobSpec
 from tables.infer import infer, physicalise_all
 from tables.readers import Limits, read_file
-from tables.split import cap_rows_per_patient, split_by_patient
 from tables.store import read_columns, read_tableset, write_tableset
 from tables.tableset import Table, TableSet
 
@@ -36,10 +37,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, JobSpec]:
 
 def learned(folder: Path, job: JobSpec) -> Table:
     """The rows that the training child hands to a trainer."""
-    options = job.options
     tables = physicalise_all(read_tableset(folder), job.schema)
-    split = split_by_patient(tables, SALT, options.holdout, options.validation, options.min_patients)
-    return cap_rows_per_patient(split.train.single(), options.max_rows_per_patient, job.seed)
+    return prepare(tables, SALT, job.options, job.seed).train.single()
 
 
 def rows_of(table: Table) -> list[Mapping[str, Any]]:
@@ -95,3 +94,17 @@ def test_only_the_columns_asked_for_are_read(stored: tuple[Path, JobSpec]) -> No
     assert [column.name for column in part.schema.columns] == ["patient_nbr", "gender"]
     for name, array in part.arrays.items():
         assert array.to_python() == whole.arrays[name].to_python()
+
+
+def test_rows_that_break_a_rule_make_no_cohort(stored: tuple[Path, JobSpec]) -> None:
+    folder, job = stored
+    long = [(Condition("time_in_hospital", minimum="8"),)]
+    assert count_patients(folder, job, SALT, long)[0][0] > 20
+    table = replace(job.schema.tables[0], constraints=(Range("time_in_hospital", maximum="9"),))
+    job = replace(job, schema=replace(job.schema, tables=(table,)))
+    counts, rows = count_patients(folder, job, SALT, long)
+    found = rows_of(learned(folder, job))
+    assert counts == [len({r["patient_nbr"] for r in found if r["time_in_hospital"] >= 8})]
+    assert rows == len(found)
+    sexes = [(Condition("gender", one_of=("Male", "Female")),)]
+    assert count_patients(folder, job, SALT, sexes) == ([len({r["patient_nbr"] for r in found})], rows)
