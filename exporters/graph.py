@@ -22,7 +22,9 @@ IR_VERSION = 9
 _DENSE = 64
 """Up to so many classes one triangular product is the fastest cumulative sum."""
 
-_ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Clip", "Relu", "Tanh", "Sigmoid", "LeakyRelu"})
+_ELEMENTWISE = frozenset(
+    """Add Sub Mul Div Clip Relu Tanh Sigmoid LeakyRelu Softmax Where Cast Less LessOrEqual And""".split()  # noqa: SIM905
+)
 """Operators whose result is as wide as the widest of their inputs."""
 
 _BELOW = np.float32(1 - 2.0**-23)
@@ -36,6 +38,8 @@ class GraphBuilder:
         self._tensors: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
         # How wide tensors [n, w] are, where it is known.
         self._widths: dict[str, int] = {}
+        # Constants whose rows can be gathered.
+        self._tables: set[str] = set()
 
     def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> str:
         """An initializer; equal arrays are stored once."""
@@ -43,6 +47,8 @@ class GraphBuilder:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._tensors:
             self._tensors[key] = numpy_helper.from_array(array, f"k{len(self._tensors)}")
+        if array.ndim == 2:
+            self._tables.add(self._tensors[key].name)
         return self._wide(self._tensors[key].name, array.shape[-1] if array.ndim else 1)
 
     def node(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
@@ -59,6 +65,8 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(op, inputs, names, **attributes))
         if op in _ELEMENTWISE and all(x in self._widths for x in inputs):
             self._widths[names[0]] = max(self._widths[x] for x in inputs)
+        elif op == "Gather" and inputs[0] in self._tables and not attributes:
+            self._widths[names[0]] = self._widths[inputs[0]]
         return names[0] if outputs == 1 else tuple(names)
 
     def named(self, x: str, name: str) -> str:

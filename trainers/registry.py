@@ -43,7 +43,10 @@ class Spec:
 
 
 _SPECS: dict[str, Spec] = {
+    "argn": Spec("trainers.argn:ArgnTrainer", needs=("safetensors", "torch")),
     "copula": Spec("trainers.copula:CopulaTrainer", needs=("scipy",)),
+    "independent": Spec("trainers.independent:IndependentTrainer"),
+    "arf": Spec("trainers.arf:ArfTrainer", needs=("scipy", "sklearn")),
     "ctgan": Spec("trainers.ctgan:CtganTrainer", needs=("ctgan", "safetensors", "sklearn", "torch")),
     "tvae": Spec("trainers.tvae:TvaeTrainer", needs=("safetensors", "sklearn", "torch")),
     "beta-vae": Spec("trainers.beta_vae:BetaVaeTrainer", needs=("safetensors", "sklearn", "torch")),
