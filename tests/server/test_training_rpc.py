@@ -38,7 +38,14 @@ class Worker:
     def progress(self, step: int) -> None:
         self.store.leases.progress(
             *self.fence,
-            {"step": step, "total_steps": 9, "losses": {"g": 0.5}, "rows_per_second": 100.0, "eta_s": 3.5},
+            {
+                "step": step,
+                "total_steps": 9,
+                "losses": {"g": 0.5},
+                "rows_per_second": 100.0,
+                "eta_s": 3.5,
+                "gradient_norm": 0.25,
+            },
         )
 
     def publish(self, job: JobRecord) -> str:
@@ -60,9 +67,10 @@ async def stage(start: Start) -> Any:
 
 
 async def train(stubs: Stubs, **more: Any) -> Any:
-    """A stream of Train, as an async iterator."""
+    """A stream of Train by the trainer that takes least time, as an async iterator."""
     dataset = await stubs.upload()
-    return aiter(stubs.training.Train(training_pb2.TrainRequest(dataset=dataset.name, **more)))
+    request = training_pb2.TrainRequest(dataset=dataset.name, **{"trainer": "copula", **more})
+    return aiter(stubs.training.Train(request))
 
 
 async def read_until(stream: Any, field: str) -> Any:
@@ -81,7 +89,14 @@ def kinds(messages: list[Any]) -> Iterator[str]:
 
 async def test_a_job_is_told_from_first_to_last(stage: Any) -> None:
     _, stubs, worker = stage
-    stream = await train(stubs, seed=5, display_name="Mine", labels={"k": "v"}, holdout_fraction=0.3)
+    stream = await train(
+        stubs,
+        seed=5,
+        display_name="Mine",
+        labels={"k": "v"},
+        holdout_fraction=0.3,
+        weight_patients_equally=True,
+    )
     first = (await anext(stream)).update
     assert (first.sequence, first.job.state) == (0, STATE.JOB_STATE_QUEUED)
     job = first.job
@@ -92,6 +107,7 @@ async def test_a_job_is_told_from_first_to_last(stage: Any) -> None:
     assert len(job.schema.tables[0].columns) == 14
     record = worker.claim()
     assert record.spec.options.holdout == 0.3
+    assert record.spec.options.equal_patients
     worker.store.leases.phase(*worker.fence, "fitting")
     worker.progress(1)
     worker.store.leases.warning(*worker.fence, Finding("KEY_REGENERATED", "a key", "heart", "id"))
