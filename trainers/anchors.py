@@ -11,8 +11,10 @@ a declared `Order` makes one wherever the columns allow it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from itertools import permutations
 from typing import Any, TypeAlias
 
@@ -20,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kohort.constraints import range_of
-from kohort.rules import Order, Range
+from kohort.rules import Order
 from kohort.schema import Column, Storage
 from tables.statistics import patient_count
 from trainers.features import Evidence
@@ -98,11 +100,14 @@ _TELLING = 0.01
 
 
 def limits_of(column: Column, evidence: Evidence) -> Limits:
-    """What the table's ranges leave of the cells of a column."""
-    ranges = [rule for rule in evidence.table.schema.constraints if isinstance(rule, Range)]
-    if not any(rule.column == column.name for rule in ranges):
-        return NO_LIMITS
-    return Limits(*range_of(ranges, column))
+    """What the table's ranges and the column's public bounds leave of its cells."""
+    low, high = range_of(evidence.table.schema.constraints, column)
+    least, most = column.minimum, column.maximum
+    if column.storage is not Storage.DOUBLE:
+        unit = 10**column.scale
+        least = None if least is None else math.ceil(Fraction(repr(least)) * unit)
+        most = None if most is None else math.floor(Fraction(repr(most)) * unit)
+    return Limits(low if least is None else max(low, least), high if most is None else min(high, most))
 
 
 def relations(columns: Sequence[Column], evidence: Evidence) -> dict[str, Relation]:

@@ -190,3 +190,15 @@ def test_one_patients_interval_is_not_kept(rng):
     (column,) = (c for c in encoding.columns if c.column == "discharge")
     assert column.anchor.most < 25_000
     assert column.span[1] < 1_000
+
+
+@pytest.mark.parametrize(("minimum", "maximum"), [(0.1, 0.7), (0, 5), (-1e300, 1e300)])
+def test_public_bounds_are_decimal(minimum, maximum, rng):
+    cells = np.random.default_rng(8).integers(1, 8, ROWS)
+    column = Column(
+        "x", Kind.DECIMAL, Storage.DECIMAL, Handling.MODEL, scale=1, minimum=minimum, maximum=maximum
+    )
+    arrays = {"x": Array.make(Storage.DECIMAL, cells)}
+    (encoding,) = fit(Table(TableSchema("t", (column,)), arrays)).columns
+    made = encoding.inverse([rng.normal(0, 1e6, 500)]).values
+    assert (made.min(), made.max()) == (1, 7)

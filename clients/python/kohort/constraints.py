@@ -192,6 +192,6 @@ def _contradiction(constraint: Constraint, columns: Sequence[Column], table: Tab
             except Problem as problem:
                 return f"an allowed value {problem.violations[0].description}"
         case Unique():
-            keys = [c for c in columns if c.handling is Handling.REGENERATE and c.kind is Kind.ID]
+            keys = [c for c in columns if c.handling is Handling.REGENERATE and not c.fake]
             return "" if keys else "only keys that are regenerated are unique; make one of the columns an id"
     return ""
