@@ -6,13 +6,16 @@ import hashlib
 import threading
 from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import grpc
+import numpy as np
 from fake_parts import CODE, PATIENTS, ROWS, SEXES, VISITS, Fault, rows_of, two_tables_of
 
 from kohort import wire
 from kohort.columns import (
+    Array,
     ContentDigest,
     encode_dictionary_chunks,
     encode_record_batch,
@@ -43,6 +46,8 @@ class Fake:
         self.batch_units = 10
         self.seed = 99
         self.fingerprint = "cpu-1"
+        self.drawn_per_unit = 1
+        self.training_rows = 0
         self.tamper = None
         self.pool = ThreadPoolExecutor(16)
         self.server = grpc.server(self.pool, options=[("grpc.so_reuseport", 0)])
@@ -114,7 +119,13 @@ class Fake:
     def finished_job(self, name="jobs/1", epochs=3, **fields):
         events = [tr.JobEvent(phase_started=tr.PhaseStarted(phase="fitting"))]
         for epoch in range(1, epochs + 1):
-            made = tr.Progress(step=epoch, total_steps=epochs, losses={"loss": 1 / epoch}, rows_per_second=10)
+            made = tr.Progress(
+                step=epoch,
+                total_steps=epochs,
+                losses={"loss": 1 / epoch},
+                rows_per_second=10,
+                gradient_norm=0.25,
+            )
             events.append(tr.JobEvent(progress=made))
         for sequence, event in enumerate(events, 1):
             event.sequence, event.attempt = sequence, 1
@@ -266,13 +277,16 @@ class Sampling(sa_grpc.SamplingServiceServicer):
         if request.runtime_fingerprint not in ("", fake.fingerprint):
             Fault(CODE.FAILED_PRECONDITION, reason="RUNTIME_CHANGED").abort(context)
         seed = request.seed if request.HasField("seed") else fake.seed
+        count = request.unit_count
+        if request.HasField("augmentation_factor"):
+            count = round(request.augmentation_factor * fake.training_rows)
         yield sa.SampleResponse(
             header=sa.SampleHeader(
                 model=model.name,
                 content_digest=model.content_digest,
                 seed=seed,
                 start_unit=request.start_unit,
-                unit_count=request.unit_count,
+                unit_count=count,
                 schema=model.schema,
                 runtime_fingerprint=fake.fingerprint,
                 synthetic=True,
@@ -284,7 +298,8 @@ class Sampling(sa_grpc.SamplingServiceServicer):
             for chunk in encode_dictionary_chunks("rows", "sex", SEXES):
                 yield sa.SampleResponse(dictionary=table_pb2.Dictionary.FromString(chunk))
         digest, counts = ContentDigest(schema), defaultdict(int)
-        end = request.start_unit + request.unit_count
+        end = request.start_unit + count
+        partial = wire.sample_spec_from_proto(request, schema, seed).partial
         for start in range(request.start_unit, end, fake.batch_units):
             units = min(fake.batch_units, end - start)
             group = (
@@ -292,12 +307,19 @@ class Sampling(sa_grpc.SamplingServiceServicer):
                 if model.name == "models/one"
                 else two_tables_of(seed, start, units)
             )
+            if partial is not None:
+                group = [completed(group[0], partial)]
             for batch in group:
                 digest.add(batch)
                 counts[batch.table] += batch.row_count
                 message = table_pb2.RecordBatch.FromString(encode_record_batch(batch))
                 yield self.tampered(sa.SampleResponse(batch=message))
-        trailer = sa.SampleTrailer(row_counts=counts, unit_count=request.unit_count, digest=digest.digest())
+        trailer = sa.SampleTrailer(
+            row_counts=counts,
+            unit_count=count,
+            digest=digest.digest(),
+            drawn_units=count * fake.drawn_per_unit,
+        )
         yield self.tampered(sa.SampleResponse(trailer=trailer))
 
     def tampered(self, response):
@@ -340,6 +362,22 @@ class Sampling(sa_grpc.SamplingServiceServicer):
         self.fake.bundle = data
         self.fake.add_model("models/imported", Schema((ROWS,)))
         return sa.ImportModelResponse(model=self.fake.models["models/imported"])
+
+
+def completed(batch, partial):
+    """The rows with the cells that were handed in."""
+    arrays = dict(batch.arrays)
+    for name, given in partial.arrays.items():
+        given = given.slice(batch.first_unit - partial.first_unit, batch.next_unit - partial.first_unit)
+        both = Array.concat([given, arrays[name]])
+        rows = np.arange(len(given))
+        taken = both.take(np.where(given.is_valid(), rows, rows + len(given)))
+        if taken.dictionary is not None:
+            known = arrays[name].dictionary.index
+            codes = [0 if t is None else known(t) for t in taken.strings()]
+            taken = Array.make(taken.storage, codes, taken.is_valid(), arrays[name].dictionary)
+        arrays[name] = taken
+    return replace(batch, arrays=arrays)
 
 
 def find(kept, name, reason, context):

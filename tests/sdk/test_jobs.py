@@ -7,6 +7,7 @@ from fake_parts import CODE, Fault
 
 import kohort
 from kohort import ColumnOverride, Kind, Retry, SchemaOverrides
+from kohort.progress import figures
 
 PATIENTS = pd.DataFrame({"age": [61, 70], "sex": pd.Categorical(["f", "m"])})
 
@@ -61,7 +62,10 @@ def test_a_job_is_awaited_with_progress(client, fake):
     seen = []
     info = client.job("jobs/1").wait(progress=lambda job: seen.append(job))
     assert info.state is kohort.JobState.SUCCEEDED
-    assert [job.progress.step for job in seen if job.progress] == [1, 2, 3]
+    reports = [job for job in seen if job.progress]
+    assert [job.progress.step for job in reports] == [1, 2, 3]
+    assert reports[-1].progress.gradient_norm == 0.25
+    assert figures(reports[-1]).startswith("loss 0.3333  gradient 0.25  10 rows/s")
     assert seen[-2].phase == "fitting"
     assert seen[-1].state.terminal
 
