@@ -69,12 +69,12 @@ ENCODING = Encoding(
         _category("outcome", Storage.INT64, (0, 1), (0.7, 0.3)),
         _category("flag", Storage.BOOL, (False, True), (0.25, 0.25, 0.5)),
         # A spike at 40 and a gap from 60 to 65.
-        _number("age", Storage.INT64, 18, 1, [0, 0.3, 0.5, 0.8, 0.8, 1], [0, 22, 22, 42, 47, 72], nulls=False),
-        _number("bmi", Storage.DECIMAL, 150, 1, [0, 0.5, 1], [0, 100, 300], nulls=True),
-        _number("score", Storage.DOUBLE, 0, 0, [0, 0.2, 0.4, 1], [-1.5, 0, 0, 2.25], nulls=True),
-        _number("born", Storage.DATE, -10_000, 1, [0, 1], [0, 20_000], nulls=False),
-        _number("seen", Storage.DATETIME, 10**15, _MINUTE, [0, 1], [0, 500_000], nulls=True),
-        _number("stay", Storage.DURATION, 0, _MINUTE, [0, 1], [-100, 4000], nulls=False),
+        _number("age", Storage.INT64, 18, 1, [0, 0.3, 0.5, 0.8, 0.8, 1], [0, 22, 22, 42, 47, 72], False),
+        _number("bmi", Storage.DECIMAL, 150, 1, [0, 0.5, 1], [0, 100, 300], True),
+        _number("score", Storage.DOUBLE, 0, 0, [0, 0.2, 0.4, 1], [-1.5, 0, 0, 2.25], True),
+        _number("born", Storage.DATE, -10_000, 1, [0, 1], [0, 20_000], False),
+        _number("seen", Storage.DATETIME, 10**15, _MINUTE, [0, 1], [0, 500_000], True),
+        _number("stay", Storage.DURATION, 0, _MINUTE, [0, 1], [-100, 4000], False),
     )
 )
 INFO = TrainerInfo(
@@ -206,21 +206,25 @@ def _tempered(ops: Ops, logits: str, given: Given) -> str:
     larger = ops.node("Greater", others, ops.node("Mul", mine, ops.constant(1 + 1e-6, np.float32)))
     above = ops.node("Mul", others, cast(ops, larger, FLOAT))
     above = ops.node("ReduceSum", above, ops.constant([2], np.int64), keepdims=0)
-    return ops.node(
-        "Where", ops.node("Less", above, given.top_p), logits, ops.constant(-1e30, np.float32)
-    )
+    return ops.node("Where", ops.node("Less", above, given.top_p), logits, ops.constant(-1e30, np.float32))
 
 
 @cache
-def toy_bundle(constraints: tuple[Constraint, ...] = (), *, conditional: bool = True) -> Bundle:
+def toy_bytes(constraints: tuple[Constraint, ...] = (), *, conditional: bool = True) -> bytes:
     """The toy as a bundle; unconditional, it is a `single_pass/1` that knows rejection only."""
     schema = Schema((replace(TABLE, constraints=constraints),))
     privacy = {"differentially_private": False, "min_patients_per_value": 5, "statement": "None."}
+    lineage = {"training": {"rows": 200, "patients": 150}}
     made = Toy() if conditional else _Plain(Toy())
     with TemporaryDirectory() as folder:
         path = Path(folder) / "toy.kohort"
-        export_bundle(made, schema, INFO, {}, 1, privacy, (), {}, path)
-        return read_bundle(path.read_bytes())
+        export_bundle(made, schema, INFO, {}, 1, privacy, (), lineage, path)
+        return path.read_bytes()
+
+
+def toy_bundle(constraints: tuple[Constraint, ...] = (), *, conditional: bool = True) -> Bundle:
+    """The same, opened."""
+    return read_bundle(toy_bytes(constraints, conditional=conditional))
 
 
 @dataclass(frozen=True, eq=False)

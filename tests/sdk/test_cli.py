@@ -37,9 +37,7 @@ def rows(tmp_path):
 def test_help_and_version(cli):
     code, out, _ = cli("--help")
     assert code == 0
-    commands = (
-        "capabilities upload infer datasets delete train watch jobs cancel models sample download import load"
-    )
+    commands = "capabilities upload infer datasets delete train watch jobs cancel models sample complete download import load"
     assert all(name in out for name in commands.split())
     assert cli("--version") == (0, f"kohort {kohort.__version__}\n", "")
 
@@ -316,3 +314,64 @@ def test_without_its_packages_the_command_says_what_to_install(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 1
     assert "pip install 'kohort[cli]'" in done.stderr
+
+
+def test_a_sample_under_conditions(cli, fake, tmp_path):
+    out = tmp_path / "some.csv"
+    fake.drawn_per_unit = 2
+    options = ["--where", "sex=f,m", "--where", "bmi=1..", "--not-null", "bmi", "--rebalance", "sex=f:3,m:1"]
+    code, _, err = cli("sample", "models/one", 5, "-o", out, *options, "--temperature", 2, "--top-p", 0.5)
+    assert code == 0
+    assert "50.0% of what was drawn met the conditions" in err
+    (request,) = fake.requests("Sample")
+    assert [c.column for c in request.conditions] == ["sex", "bmi", "bmi"]
+    assert (request.temperature, request.top_p, dict(request.rebalancing.shares)) == (
+        2,
+        0.5,
+        {"f": 3, "m": 1},
+    )
+    fake.training_rows = 7
+    assert cli("sample", "models/one", "--augment", 2)[1].count("\r\n") == 15
+
+
+def test_rows_are_completed(cli, fake, tmp_path):
+    rows, out = tmp_path / "rows.csv", tmp_path / "whole.csv"
+    rows.write_text("sex,bmi\nf,\n,20.5\n")
+    assert cli("complete", "models/one", rows, "-o", out)[0] == 0
+    whole = pd.read_csv(out)
+    assert whole["sex"].iloc[0] == "f"
+    assert whole["bmi"].iloc[1] == 20.5
+    rows.write_text("colour\nred\n")
+    code, _, err = cli("complete", "models/one", rows)
+    assert (code, "UNKNOWN_COLUMN" in err, "red" in err) == (3, True, False)
+
+
+def test_a_condition_that_makes_no_sense_is_a_usage_error(cli, fake):
+    for option in ("--where=age", "--where=age=..", "--rebalance=age"):
+        assert cli("sample", "models/one", 5, option)[0] == 2
+    assert not fake.calls
+
+
+def test_what_cannot_be_met_is_refused(cli, fake):
+    fake.fail("Sample", Fault(CODE.FAILED_PRECONDITION, "7 units before it", "CONDITION_UNSATISFIED"))
+    code, _, err = cli("sample", "models/one", 5, "--where", "sex=f")
+    assert (code, "7 units before it" in err) == (3, True)
+
+
+def test_a_bundle_samples_and_completes_without_a_server(cli, tmp_path):
+    from tests.conditional_generator import toy_bytes
+
+    bundle, rows, out = tmp_path / "toy.kohort", tmp_path / "rows.csv", tmp_path / "out.csv"
+    bundle.write_bytes(toy_bytes())
+    assert cli("load", bundle, 50, "-o", out, "--where", "age=35..45", "--where", "sex=F")[0] == 0
+    found = pd.read_csv(out)
+    assert found["age"].between(35, 45).all()
+    assert set(found["sex"]) == {"F"}
+    rows.write_text("sex,age\nF,\n,44\n")
+    assert cli("load", bundle, "--complete", rows, "-o", out)[0] == 0
+    found = pd.read_csv(out)
+    assert (found["sex"].iloc[0], found["age"].iloc[1], len(found)) == ("F", 44, 2)
+    assert cli("load", bundle, 5, "--complete", rows)[0] == 2
+    assert cli("load", bundle, 5, "--where", "sex=X")[0] == 3
+    assert cli("load", bundle, "--augment", 2, "-o", out)[0] == 0
+    assert len(pd.read_csv(out)) == 400

@@ -21,7 +21,7 @@ from kohort.problem import Problem
 from kohort.resources import Capabilities, DatasetInfo, Inferred, JobInfo, JobState, ModelInfo
 from kohort.retry import Attempts
 from kohort.sampling import SampleState
-from kohort.schema import SchemaOverrides
+from kohort.schema import Schema, SchemaOverrides
 from kohort.uploads import Data, Upload, UploadOptions, prepare, prepare_import
 from kohort.v1 import capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2
 from kohort.watching import WatchState
@@ -161,10 +161,7 @@ class Operations:
     ) -> Operation[None]:
         """Sample with partial rows, a request for each few MiB of them; emits SampleBatch."""
         schema = (yield from self.model(model)).schema
-        try:
-            given: PartialRows = yield Offload(partial(read_partial, rows, schema, start))
-        except Problem as problem:
-            raise from_problem(problem) from problem
+        given: PartialRows = yield Offload(partial(_read_rows, rows, schema, start))
         spec = spec_of(seed or 0, **limits)
         attempts = Attempts(self.retry, timeout_of(timeout, self.timeouts.transfer))
         state: SampleState | None = None
@@ -193,6 +190,13 @@ class Operations:
         make = partial(prepare_import, path, display_name, labels, request_id)
         answer = yield from self._send("ImportModel", make, timeout)
         return messages.model(answer.model)
+
+
+def _read_rows(rows: Rows, schema: Schema, start: int) -> PartialRows:
+    try:
+        return read_partial(rows, schema, start)
+    except Problem as problem:
+        raise from_problem(problem) from problem
 
 
 def train_request(
