@@ -10,8 +10,8 @@ conditions, times the patients that its bundle says it learned from. Only
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
-from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -19,30 +19,23 @@ import structlog
 from kohort.conditions import Condition, bind, met
 from kohort.problem import Problem
 from kohort.programs import SampleSpec
-from kohort.rules import columns_of
-from kohort.schema import Schema, TableSchema
 from server.blobs import BlobMissingError, BlobStore
+from server.counting import Cohort, LearnedRows, count_patients, learned_rows, table_of
 from server.layout import DataDir
 from server.lineage import load_key, split_salt
 from server.metrics import Metrics
 from server.modelcache import Loaded
-from server.preparing import prepare
 from server.records import JobSpec, ModelRecord
 from server.spool import SpoolFolder
 from server.store import Store
 from server.threads import Threads
-from tables.infer import physicalise
-from tables.statistics import patient_count
-from tables.store import read_columns
-from tables.tableset import Table, TableSet
 
 ESTIMATE_UNITS = 20_000
 """Units that a model is asked for where the patients themselves cannot be counted."""
 _VERDICTS = 4096
+_ROWS_BYTES = 64 << 20
+"""Of the numbers of learned rows, of all models together; one model needs 8 bytes a row."""
 _log = structlog.get_logger(log="cohorts")
-
-Cohort = tuple[Condition, ...]
-"""What the same row must meet, all of it."""
 
 
 class Cohorts:
@@ -70,6 +63,8 @@ class Cohorts:
         self._metrics = metrics
         self._min_patients = min_patients
         self._verdicts: OrderedDict[bytes, bool] = OrderedDict()
+        self._rows: OrderedDict[tuple[str, str], LearnedRows] = OrderedDict()
+        self._lock = threading.Lock()
 
     async def check(self, record: ModelRecord, model: Loaded, spec: SampleSpec) -> None:
         """Raises Problem COHORT_TOO_SMALL unless k training patients met all that is asked for together.
@@ -110,25 +105,38 @@ class Cohorts:
             salt = split_salt(load_key(self._folders.patient_key), dataset.digest)
             with self._spool.scratch() as scratch:
                 folder = self._blobs.materialise(dataset.blob_prefix, scratch / "dataset")
-                counts, rows = count_patients(folder, job.spec, salt, cohorts)
+                learned = self._learned(record, job.spec, salt, folder, cohorts)
+                if model.training_rows and learned.size != (model.training_rows, model.training_patients):
+                    # Another key than the one that split the patients: it learned from other rows.
+                    _log.warning("training part not found again", model=record.id)
+                    return None
+                return [float(n) for n in count_patients(folder, job.spec, learned, cohorts)]
         except (BlobMissingError, FileNotFoundError):
             return None
         except Problem as problem:
             if problem.reason not in ("JOB_NOT_FOUND", "DATASET_NOT_FOUND", "FILE_MALFORMED"):
                 raise
             return None
-        if model.training_rows and rows != model.training_rows:
-            # Another key than the one that split the patients: these are not the rows it learned from.
-            _log.warning("training part not found again", model=record.id)
-            return None
-        return counts
+
+    def _learned(
+        self, record: ModelRecord, job: JobSpec, salt: bytes, folder: Path, cohorts: list[Cohort]
+    ) -> LearnedRows:
+        table = table_of(cohorts, job.schema)
+        with self._lock:
+            known = self._rows.pop((record.id, table), None)
+        learned = known or learned_rows(folder, job, salt, table)
+        with self._lock:
+            self._rows[record.id, table] = learned
+            while sum(rows.nbytes for rows in self._rows.values()) > _ROWS_BYTES:
+                self._rows.popitem(last=False)
+        return learned
 
     async def _estimated(self, model: Loaded, cohorts: list[Cohort], k: int) -> list[float]:
         """Patients that the model expects: 0 where fewer than k units met a cohort, or it knows no number."""
         if not model.training_patients:
             return [0.0] * len(cohorts)
         schema = model.program.schema
-        table = _table(cohorts, schema)
+        table = table_of(cohorts, schema)
         tests = [bind(cohort, schema) for cohort in cohorts]
         # Of the model alone, so that nobody can ask again until luck lets them in.
         seed = int.from_bytes(model.content_digest[:8], "little", signed=True)
@@ -150,46 +158,6 @@ class Cohorts:
         return [hit * share if hit >= k else 0.0 for hit in hits]
 
 
-def count_patients(folder: Path, job: JobSpec, salt: bytes, cohorts: list[Cohort]) -> tuple[list[float], int]:
-    """Per cohort the distinct patients with a row that met it, among the rows that a job learned from.
-
-    Only the columns in question are read.
-
-    Args:
-        folder: the canonical tables.
-        job: what trained.
-        salt: of the split.
-        cohorts: at least one; all of one table.
-
-    Returns:
-        The counts, and how many rows the job learned from.
-    """
-    schema = job.schema
-    bound = [bind(cohort, schema) for cohort in cohorts]
-    columns = {condition.column for cohort in cohorts for condition in cohort}
-    train = _training_rows(folder, job, salt, schema.table(_table(cohorts, schema)), columns)
-    subjects = train.subjects()
-    counts = [float(patient_count(subjects[met(tests, train.arrays)])) for tests in bound]
-    return counts, train.num_rows
-
-
-def _training_rows(
-    folder: Path, job: JobSpec, salt: bytes, table: TableSchema, columns: Iterable[str]
-) -> Table:
-    """The rows that the job learned from, of few columns."""
-    ruled = (column for rule in table.constraints for column in columns_of(rule))
-    wanted = {*columns, *ruled, *([table.subject_key] if table.subject_key else [])}
-    slim = TableSchema(
-        table.name,
-        tuple(column for column in table.columns if column.name in wanted),
-        subject_key=table.subject_key,
-        role=table.role,
-        constraints=table.constraints,
-    )
-    cells = physicalise(read_columns(folder, table.name, wanted), slim)
-    return prepare(TableSet({table.name: cells}), salt, job.options, job.seed).train.single()
-
-
 def _cohorts(spec: SampleSpec) -> list[Cohort]:
     asked = tuple(sorted(spec.conditions, key=repr))
     shares = spec.rebalancing
@@ -200,12 +168,6 @@ def _cohorts(spec: SampleSpec) -> list[Cohort]:
         for value, share in shares.shares
         if share > 0
     ]
-
-
-def _table(cohorts: Iterable[Cohort], schema: Schema) -> str:
-    """The table that all of it is about; a generator emits one."""
-    named = (condition.table for cohort in cohorts for condition in cohort if condition.table)
-    return next(named, schema.tables[0].name)
 
 
 def _key(record: ModelRecord, cohort: Cohort) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -11,7 +12,11 @@ from kohort.bundle import read_bundle
 from kohort.conditions import Condition
 from kohort.programs import SampleSpec
 from kohort.v1 import sampling_pb2, table_pb2
+from server.asked import Asked
+from server.encoders import ColumnsEncoder
 from server.identities import create_token
+from server.modelcache import Loaded
+from server.sampler import Production
 from tests.runtime import parts
 from tests.runtime.step_program import step_bundle
 from tests.server.conftest import Start, Stubs, breaks, collect, fails
@@ -278,3 +283,17 @@ async def test_rows_are_completed_for_those_alone_who_may_see_data(start: Start,
         "trainer": "MODEL_NOT_FOUND",
         "custodian": "MODEL_NOT_FOUND",
     }
+
+
+async def test_a_client_that_leaves_ends_a_draw_without_end() -> None:
+    loaded = Loaded(read_bundle(bundle()).program(), b"", {})
+    nobody = SampleSpec(1, (Condition("age", one_of=("17",)),), max_attempts=100_000)
+    production = Production(loaded, ColumnsEncoder(loaded.program, {}), Asked(nobody, 0, 64))
+    assert production.step() is not None  # the dictionary
+    drawing = asyncio.create_task(asyncio.to_thread(production.step))
+    await asyncio.sleep(0.3)
+    assert not drawing.done()
+    production.stop()
+    async with asyncio.timeout(5):
+        await drawing
+    assert production.step() is None
