@@ -140,11 +140,15 @@ class _Pair:
     """The share of rows that would be on the other side if neither knew of the other."""
 
     @property
+    def matters(self) -> bool:
+        """Whether a model that keeps the two apart would break an order between them often."""
+        return self.ratio < _MUCH_LESS or self.by_chance >= _TELLING
+
+    @property
     def depends(self) -> bool:
         """Whether one is on one side of the other, and either near it or only so because of it."""
-        if self.present < _PRESENT or self.ordered < _ORDERED:
-            return False
-        return self.ratio < _MUCH_LESS or (self.ratio <= _HARDLY_MORE and self.by_chance >= _TELLING)
+        shown = self.present >= _PRESENT and self.ordered >= _ORDERED
+        return shown and self.matters and self.ratio <= _HARDLY_MORE
 
     @property
     def rank(self) -> tuple[float, bool, float]:
@@ -198,7 +202,8 @@ class _Judge:
             least = 1 if rule.strict else 0
             pairs = [self._pair(high, low, Limits(least=least)), self._pair(low, high, Limits(most=-least))]
             some = sorted(
-                (p for p in pairs if p and p.present >= 0.5), key=lambda p: (-round(p.present, 2), p.rank)
+                (p for p in pairs if p and p.present >= _PRESENT and p.matters),
+                key=lambda p: (-round(p.present, 2), p.rank),
             )
             made += [pair.relation for pair in some]
         return made

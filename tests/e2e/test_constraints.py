@@ -59,7 +59,8 @@ def stays() -> pd.DataFrame:
 def model(shared: Server) -> kohort.Model:
     overrides = kohort.SchemaOverrides(tables=(kohort.TableOverride(constraints=RULES),))
     with shared.client() as client:
-        return client.train(stays(), "copula", seed=1, overrides=overrides).result()
+        job = client.train(stays(), "copula", seed=1, overrides=overrides, holdout=0, validation=0)
+        return job.result()
 
 
 def check(frame: pd.DataFrame) -> None:
