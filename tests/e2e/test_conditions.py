@@ -177,6 +177,26 @@ def test_a_cut_wire_resumes_where_it_was(
     assert set(joined["gender"]) == {"Female"}
 
 
+def test_the_client_goes_on_by_itself_after_a_cut(
+    shared: Server, models: dict[tuple[str, str], str], trainer: str
+) -> None:
+    model = models[trainer, "encounters"]
+    asked: Any = {"seed": 8, "augmentation_factor": 14.0, "conditions": {"gender": "Male"}}
+    with shared.client() as client:
+        whole = client.sample(model, **asked)
+    line = Wire(shared.address)
+    try:
+        with kohort.Client(line.address) as client:
+            line.cut_after(250_000)
+            found = client.sample(model, **asked)
+    finally:
+        line.close()
+    assert line.cuts == 2, "one in the middle, one by close"
+    assert len(whole) == 14 * 441
+    assert set(whole["gender"]) == {"Male"}
+    pd.testing.assert_frame_equal(found, whole)
+
+
 def test_shares_are_as_asked_for(shared: Server, models: dict[tuple[str, str], str], trainer: str) -> None:
     spec = SampleSpec(7, rebalancing=Rebalancing("num", (("0", 1.0), ("3", 3.0))))
     frame = Stream(shared.address, models[trainer, "heart"], 4000, spec).frame
