@@ -133,7 +133,8 @@ def _given(
     def run(
         cells: Doubles, mask: npt.NDArray[np.bool_], temperature: Floats, top_p: Floats
     ) -> tuple[dict[str, Array], list[npt.NDArray[Any]]]:
-        fed, references = [], []
+        fed: list[dict[str, npt.NDArray[Any]]] = []
+        references: list[Features] = []
         for i, (u, v) in enumerate(noise):
             own = slice(i * MAX_BLOCK, (i + 1) * MAX_BLOCK)
             asked = (cells[own], mask[own], temperature[own], top_p[own])

@@ -23,7 +23,6 @@ from typing import Any, Unpack, cast
 from kohort.columns import Array, Batch
 from kohort.conditions import PartialRows
 from kohort.manifest import Manifest, invalid
-from kohort.partial import Rows, read_partial
 from kohort.problem import Problem
 from kohort.programs import Draws, Program, SampleSpec, check_program, load_program
 from kohort.schema import Schema, TableSchema
@@ -120,7 +119,7 @@ class Bundle:
         seed = secrets.randbits(63) if seed is None else seed
         return self._sample(spec_of(seed, **cast(Limits, wishes)), start, count)
 
-    def complete(self, rows: Rows, seed: int | None = None, start: int = 0, **limits: Unpack[Limits]) -> Any:
+    def complete(self, rows: Any, seed: int | None = None, start: int = 0, **limits: Unpack[Limits]) -> Any:
         """Rows with their open (null) cells filled; all others come back exactly.
 
         Args:
@@ -140,8 +139,10 @@ class Bundle:
         partial = self.partial(rows, start)
         return self._sample(spec_of(seed, **limits, partial=partial), start, partial.row_count)
 
-    def partial(self, rows: Rows, start: int = 0) -> PartialRows:
+    def partial(self, rows: Any, start: int = 0) -> PartialRows:
         """Rows to complete in this model's columns, from unit `start` on; see `complete`."""
+        from kohort.partial import read_partial
+
         schema = Schema(tuple(table.with_columns(table.emitted) for table in self.manifest.schema))
         return read_partial(rows, schema, start)
 
