@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -37,7 +37,15 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 # Those that were used, of the ones that a result can depend on.
-_LIBRARIES = ("ctgan", "numpy", "onnx", "onnxruntime", "scipy", "torch")
+_LIBRARIES = {
+    "ctgan": "ctgan",
+    "numpy": "numpy",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "torch": "torch",
+}
 _NOT_PRIVATE = (
     "Trained without differential privacy. Values of fewer than {k} patients are not reproduced as such; "
     "beyond that nothing is guaranteed, and the model counts as personal data of the patients behind it."
@@ -65,8 +73,8 @@ def _run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
             reporter.warn(finding.to_json())
 
     schema = Schema.from_json(spec.schema)
-    forecast = _Forecast(reporter)
     end = math.inf if spec.fit_until is None else spec.fit_until
+    forecast = _Forecast(reporter, end)
     hooks = Hooks(
         progress=forecast,
         should_stop=reporter.should_stop,
@@ -81,9 +89,9 @@ def _run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
     hooks.check()
     hooks.phase("fitting")
     trainer, request = delegate(trainer, request, hooks)
+    forecast.rows = sum(table.num_rows for table in request.train)
     generator = trainer.fit(request, hooks)
     hooks.check()
-    forecast.fitted(sum(table.num_rows for table in request.train))
     hooks.phase("exporting")
     # Brings onnx and protobuf, which a training has no use for.
     from exporters.publish import export_bundle
@@ -149,7 +157,7 @@ def _lineage(spec: ChildSpec, rule: SplitRule, train: TableSet) -> dict[str, Any
         "job": spec.job,
         "attempt": spec.attempt,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in _LIBRARIES if name in sys.modules},
+        "versions": {name: version(name) for module, name in _LIBRARIES.items() if module in sys.modules},
         "split": split,
         # What `augmentation_factor` multiplies, and the minimum-cohort rule of another server.
         "training": {
@@ -185,10 +193,11 @@ def _result(path: Path, digest: bytes, spec: ChildSpec) -> dict[str, Any]:
 
 
 class _Forecast:
-    """Passes reports on, with the time that is left: from the pace since the first."""
+    """Passes reports on, with the time left: from the pace since the first, but no more than is allowed."""
 
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
+    def __init__(self, reporter: Reporter, end: float) -> None:
+        self._reporter, self._end = reporter, end
+        self.rows = 0
         self._first: tuple[int, float] | None = None
         self._phase_at = time.monotonic()
 
@@ -201,12 +210,11 @@ class _Forecast:
         eta: float | None = None
         if self._first is None:
             self._first = (progress.step, now)
+            if progress.step == progress.total_steps and not progress.rows_per_second:
+                # No epochs: it went through the rows once.
+                speed = self.rows / max(1e-3, now - self._phase_at)
+                progress = replace(progress, rows_per_second=speed)
         elif progress.total_steps and progress.step > self._first[0]:
             pace = (now - self._first[1]) / (progress.step - self._first[0])
-            eta = pace * (progress.total_steps - progress.step)
+            eta = max(0.0, min(pace * (progress.total_steps - progress.step), self._end - now))
         self._reporter.progress(asdict(progress) | {"eta_s": eta}, last=progress.step == progress.total_steps)
-
-    def fitted(self, rows: int) -> None:
-        """Says what a trainer that goes through the rows once, and reports nothing, has done."""
-        if self._first is None:
-            self(Progress(1, 1, {}, rows / max(1e-3, time.monotonic() - self._phase_at)))

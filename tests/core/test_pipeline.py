@@ -74,6 +74,8 @@ def test_a_table_becomes_a_model(bench: Bench) -> None:
     assert model.privacy["min_patients_per_value"] == 5
     assert "NO_DIFFERENTIAL_PRIVACY" in {f.reason for f in model.findings}
     phases = [e.payload["phase"] for e in bench.store.jobs.events("north", job.id, 0) if e.kind == "phase"]
+    assert done.progress is not None
+    assert done.progress["rows_per_second"] > 0, "without epochs, too"
     assert phases[:2] == ["preparing", "fitting"]  # then stages that the trainer names
     assert phases[-3:] == ["exporting", "verifying", "publishing"]
     batches = list(bundle.program().units(SampleSpec(1), 0, 200))
