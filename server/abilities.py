@@ -6,8 +6,7 @@ from typing import Any
 
 from kohort.bundle import Bundle
 from kohort.manifest import Manifest
-
-OPERATORS = ("equals", "one_of", "range", "is_null")
+from trainers.base import OPERATORS
 
 
 def abilities(bundle: Bundle) -> dict[str, Any]:
