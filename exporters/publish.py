@@ -153,11 +153,12 @@ def _program(exported: Exported, encoding: Encoding, info: TrainerInfo) -> dict[
 def _feature(column: ColumnEncoding) -> dict[str, Any]:
     """See `kohort.features`."""
     said: dict[str, Any] = {"columns": list(names_of(column))}
-    if isinstance(column, JointEncoding) or (isinstance(column, NumberEncoding) and column.anchor):
+    if isinstance(column, JointEncoding):
         return {**said, "encoding": "opaque", "width": len(column.features)}
     if isinstance(column, NumberEncoding):
         names = ("encoding", "base", "step", "lo", "hi", "knots_u", "knots_x", "nulls")
         known = column.to_json()
-        return said | {name: known[name] for name in names}
+        said |= {name: known[name] for name in names}
+        return said if column.anchor is None else {**said, "anchor": column.anchor.column}
     said |= {"encoding": "category", "nulls": column.nulls, "frequencies": list(column.frequencies)}
     return said if column.storage is Storage.STRING else {**said, "values": list(column.values)}

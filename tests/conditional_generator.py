@@ -19,6 +19,7 @@ from exporters.publish import export_bundle
 from kohort.bundle import Bundle, read_bundle
 from kohort.rules import Constraint
 from kohort.schema import Column, Handling, Kind, Schema, Storage, TableSchema
+from trainers.anchors import Anchor
 from trainers.base import (
     NATIVE,
     Doubles,
@@ -77,6 +78,13 @@ ENCODING = Encoding(
         _number("stay", Storage.DURATION, 0, _MINUTE, [0, 1], [-100, 4000], False),
     )
 )
+DIED = Column("died", Kind.DATE, Storage.DATE, _MODEL)
+RELATIVE = replace(
+    _number("died", Storage.DATE, 0, 1, [0, 1], [100, 30_000], True),
+    anchor=Anchor("born", Storage.DATE, -10_000, 50_000),
+)
+"""One more column, told relative to `born`."""
+
 INFO = TrainerInfo(
     name="toy",
     display_name="Toy",
@@ -89,7 +97,7 @@ INFO = TrainerInfo(
     rebalancing=True,
     temperature=True,
 )
-_PRESENT = {"bmi": 0.7, "score": 0.9, "seen": 0.6}
+_PRESENT = {"bmi": 0.7, "score": 0.9, "seen": 0.6, "died": 0.5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,21 +218,27 @@ def _tempered(ops: Ops, logits: str, given: Given) -> str:
 
 
 @cache
-def toy_bytes(constraints: tuple[Constraint, ...] = (), *, conditional: bool = True) -> bytes:
-    """The toy as a bundle; unconditional, it is a `single_pass/1` that knows rejection only."""
-    schema = Schema((replace(TABLE, constraints=constraints),))
+def toy_bytes(
+    constraints: tuple[Constraint, ...] = (), *, conditional: bool = True, relative: bool = False
+) -> bytes:
+    """The toy as a bundle; unconditional, it is a `single_pass/1` that knows rejection only.
+
+    With `relative` it has the column `died`, too.
+    """
+    schema = Schema((replace(TABLE, constraints=constraints, columns=(*COLUMNS, *([DIED] * relative))),))
+    toy = Toy(Encoding((*ENCODING.columns, *([RELATIVE] * relative))))
     privacy = {"differentially_private": False, "min_patients_per_value": 5, "statement": "None."}
     lineage = {"training": {"rows": 200, "patients": 150}}
-    made = Toy() if conditional else _Plain(Toy())
+    made = toy if conditional else _Plain(toy)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "toy.kohort"
         export_bundle(made, schema, INFO, {}, 1, privacy, (), lineage, path)
         return path.read_bytes()
 
 
-def toy_bundle(constraints: tuple[Constraint, ...] = (), *, conditional: bool = True) -> Bundle:
+def toy_bundle(constraints: tuple[Constraint, ...] = (), **more: bool) -> Bundle:
     """The same, opened."""
-    return read_bundle(toy_bytes(constraints, conditional=conditional))
+    return read_bundle(toy_bytes(constraints, **more))
 
 
 @dataclass(frozen=True, eq=False)

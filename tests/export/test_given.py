@@ -96,6 +96,11 @@ def test_the_manifest_says_what_can_be_given():
     assert "former" not in json.dumps(program)
 
 
+def test_a_column_told_relative_to_another_names_it():
+    *_, last = toy_bundle(relative=True).manifest.program["features"]
+    assert (last["columns"], last["encoding"], last["anchor"]) == (["died"], "number", "born")
+
+
 def _feature(place, **changes):
     def change(program):
         program["features"][place] = {**program["features"][place], **changes}
@@ -140,6 +145,10 @@ def _set(**changes):
         _feature(4, base=0.5),
         _feature(6, step=1),
         _feature(7, base=2**31 - 10),
+        _feature(7, anchor="nobody"),
+        _feature(7, anchor="born"),
+        _feature(7, anchor="sex"),
+        _feature(7, anchor=["sex"]),
     ],
 )
 def test_a_bundle_that_tells_nonsense_about_its_inputs_is_refused(damage):

@@ -174,3 +174,29 @@ def test_a_model_by_rejection_refuses_to_complete():
     with pytest.raises(Problem) as caught:
         check_spec(toy_bundle(conditional=False).program(), SampleSpec(5, partial=partial(["sex"], 3)))
     assert caught.value.reason == "CONDITION_UNSUPPORTED"
+
+
+def test_a_date_told_relative_to_another_is_given_where_that_is():
+    made = toy_bundle(relative=True).program()
+    born = Array.make(Storage.DATE, [0, 100, 0, 500], [True, True, False, True])
+    died = Array.make(Storage.DATE, [9_000, 0, 12_000, 40_000], [True, False, True, True])
+    draws = Draws()
+    spec = SampleSpec(5, partial=PartialRows({"died": died, "born": born}))
+    (found,) = made.units(spec, 0, 4, draws)
+    lived = found.arrays["died"].values - found.arrays["born"].values
+    assert found.arrays["died"].is_valid().all()
+    assert (lived[0], lived[3]) == (9_000, 39_500)
+    assert 100 <= lived[1] <= 30_000
+    assert found.arrays["died"].values[2] == 12_000
+    # One cell lies beyond all that was learned, one has no birth to be told from.
+    assert draws.unlearned == 2
+
+
+def test_a_date_told_relative_to_another_meets_conditions_by_rejection():
+    made = toy_bundle(relative=True).program()
+    spec = SampleSpec(5, conditions=(Condition("died", minimum="1990-01-01", maximum="2005-12-31"),))
+    draws = Draws()
+    (found, *_) = made.units(spec, 0, 500, draws)
+    assert found.arrays["died"].is_valid().all()
+    assert ((found.arrays["died"].values >= 7305) & (found.arrays["died"].values < 13149)).all()
+    assert draws.drawn > 500

@@ -24,7 +24,7 @@ from kohort.columns import Array, Mask
 from kohort.completing import Completion
 from kohort.conditions import Test, bind, bind_shares, met, positions
 from kohort.constraints import holds
-from kohort.features import Doubles, Feature, Opaque
+from kohort.features import Category, Doubles, Feature, Number
 from kohort.noise import Floats, block_noise, substreams
 from kohort.plan import Plan
 from kohort.problem import Problem
@@ -125,7 +125,7 @@ class Ask:
             raise Problem.at("INVALID_REQUEST", where, "a share and a condition exclude each other")
         part, feature = self._features[column.name]
         given = None
-        if not isinstance(feature, Opaque):
+        if isinstance(feature, Category | Number):
             inputs = feature.inputs(array)
             given = (part, inputs.features, inputs.mask)
         return _Shares(column, cells, np.cumsum(shares), given)
@@ -140,19 +140,21 @@ class Ask:
         unknown = "names nothing that the model learned"
         if (test.equality or every) and test.values is not None:
             array = _array(test.column, test.values)
-            if isinstance(feature, Opaque):
+            if not isinstance(feature, Category | Number):
                 known = positions(array, self._strings.get(test.column.name, test.values)) >= 0
             else:
                 known = feature.inputs(array).learned
             if not known.all():
                 raise Problem.at("INVALID_REQUEST", test.where, unknown)
-        elif not isinstance(feature, Opaque) and not feature.knows(test):
+        elif isinstance(feature, Category | Number) and not feature.knows(test):
             raise Problem.at("INVALID_REQUEST", test.where, unknown)
 
     def _fix(self, test: Test) -> None:
         """Gives an equality, or that a cell is not null, to all rows."""
         part, feature = self._features[test.column.name]
-        if isinstance(feature, Opaque) or (self._shares and self._shares.column == test.column):
+        if not isinstance(feature, Category | Number) or (
+            self._shares and self._shares.column == test.column
+        ):
             return
         if test.equality:
             inputs = feature.inputs(_array(test.column, test.values or (None,)))
@@ -173,7 +175,7 @@ class Ask:
             part, feature = self._features[test.column.name]
             taken = bool(self._shares and self._shares.column == test.column)
             taken |= bool(self.partial and test.column.name in self.partial.columns)
-            if isinstance(feature, Opaque) or test.null is not None or test.equality or taken:
+            if not isinstance(feature, Category | Number) or test.null is not None or test.equality or taken:
                 continue
             if not self._mask[part].any():
                 open_ones.append((feature.mass(test), part, feature, test))
@@ -204,7 +206,7 @@ class Ask:
         features, mask = np.tile(self._fixed, (n, 1)), np.tile(self._mask, (n, 1))
         if self._drawn is not None:
             part, feature, test = self._drawn
-            assert not isinstance(feature, Opaque)
+            assert isinstance(feature, Category | Number)
             size = self._plan.block
             if attempts is None:
                 noise = block_noise(spec.seed, DRAWN, block, size, 2, 0)[0]

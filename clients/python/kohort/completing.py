@@ -2,9 +2,10 @@
 
 Cells that are handed in come back exactly. One that the model never learned is
 kept, too: a number is given as the nearest that the model knows, any other
-value not at all. An open cell of a column that is handed in is filled with a
-value: numbers natively, classes by drawing the row again, up to `FILLING`
-times; where the model still gives null then, null it stays.
+value not at all, nor a date told relative to another one that is open. An open
+cell of a column that is handed in is filled with a value: numbers natively,
+classes by drawing the row again, up to `FILLING` times; where the model still
+gives null then, null it stays.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from kohort.columns import Array, Mask
 from kohort.conditions import PartialRows
-from kohort.features import Doubles, Feature, Opaque
+from kohort.features import Doubles, Feature, Opaque, Relative
 from kohort.problem import Problem
 from kohort.schema import Handling, Storage, TableSchema
 
@@ -79,7 +80,10 @@ class Completion:
             if valid.any():
                 raise Problem.at("CONDITION_UNSUPPORTED", where, "the model cannot be given this column")
             return
-        inputs = feature.inputs(array)
+        if isinstance(feature, Relative):
+            inputs = feature.inputs(array, self._arrays.get(feature.anchor))
+        else:
+            inputs = feature.inputs(array)
         self.unlearned += valid & ~inputs.learned
         self._features[:, part] = np.where(valid[:, None], inputs.features, 0.0)
         self._mask[:, part] = inputs.mask & valid[:, None]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from kohort.constraints import check_constraints
+from kohort.entries import Features, no_features, read_features
 from kohort.fakes import supported
-from kohort.features import Features, no_features, read_features
 from kohort.graphcheck import GraphInfo, TensorType
 from kohort.manifest import Manifest, invalid
 from kohort.noise import MAX_BLOCK, SCHEME
