@@ -29,6 +29,9 @@ from trainers.tokens import Resolution, Vocabulary
 _DENSE = 96
 """Of more slots, each sees only the closest others."""
 
+_SMALL = 1_000
+"""Fewer rows are learned by a narrower network."""
+
 _PARENTS = 24
 """How many then."""
 
@@ -129,7 +132,7 @@ class ArgnTrainer:
         slots, n = vocabulary.slots, tokens.shape[0]
         columns = np.array([slot.column for slot in slots], dtype=np.int64)
         width, wide = given["embedding_dim"], len(slots) > _DENSE
-        hidden = given["hidden_dim"] or (32 if wide else 64)
+        hidden = given["hidden_dim"] or (32 if wide or n < _SMALL else 64)
         parents = closest(tokens[rng.permutation(n)[:_ASSOCIATED]], columns, _PARENTS) if wide else None
         with seeded(int(rng.integers(2**63))):
             sight = (
@@ -169,8 +172,8 @@ def _split(
 
 
 def _batch(rows: int) -> int:
-    return int(np.clip(rows // 64, 32, 256))
+    return int(np.clip(rows // 64, 48, 256))
 
 
 def _rate(rows: int) -> float:
-    return 2e-3 if rows < 1_000 else 1e-3
+    return 2e-3 if rows < _SMALL else 1e-3

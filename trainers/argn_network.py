@@ -53,16 +53,16 @@ class Network(nn.Module):
         self.embeddings = nn.Parameter(_embeddings(slots, embedding))
         starts = np.cumsum([0, *(k + 1 for k in sizes)])[:-1]
         self.register_buffer("rows", torch.tensor(starts), persistent=False)
-        self.ends = np.cumsum([0, *sizes])
         self.last = nn.Parameter(torch.zeros(sum(sizes), sight.h))
+        self._priors = list(priors)
         own = [prior if prior.ndim == 1 else np.zeros(prior.shape[1], np.float32) for prior in priors]
-        self.last_bias = nn.Parameter(torch.from_numpy(np.concatenate([*own, np.zeros(0, np.float32)])))
-        for t, prior in enumerate(priors):
-            if prior.ndim == 2:
-                self.register_buffer(f"prior{t}", torch.from_numpy(prior), persistent=False)
-        self._groups = [
-            (size, [t for t, other in enumerate(sizes) if other == size]) for size in sorted(set(sizes))
-        ]
+        # Rows of the last layers lie in the order of the groups, so that a group's are one block.
+        self._groups = [_Group(size, sizes, priors) for size in sorted(set(sizes))]
+        order = [own[t] for group in self._groups for t in group.places]
+        self.last_bias = nn.Parameter(torch.from_numpy(np.concatenate([*order, np.zeros(0, np.float32)])))
+        for group in self._groups:
+            # Of restricted slots one after the other, then a row of zeros for the others.
+            self.register_buffer(f"prior{group.size}", torch.from_numpy(group.table), persistent=False)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Embeddings [n, slots, d] of tokens [n, slots]."""
@@ -72,21 +72,24 @@ class Network(nn.Module):
         """Cross-entropy of every slot of every row, [n, slots]; 0 where it does not apply or is given."""
         hidden = functional.relu(self.sight(self.embed(tokens), shown))
         hidden = functional.dropout(hidden, self.dropout, self.training).transpose(0, 1)
-        found: list[Tensor] = [hidden.new_zeros(0)] * len(self.slots)
-        for size, places in self._groups:
-            rows = torch.cat([torch.arange(self.ends[t], self.ends[t] + size) for t in places])
-            rows = rows.to(tokens.device)
-            weight = self.last[rows].reshape(len(places), size, -1).transpose(1, 2)
-            bias = self.last_bias[rows].reshape(-1, 1, size)
-            logits = torch.baddbmm(bias, hidden[places], weight)
-            for i, t in enumerate(places):
-                wanted = tokens[:, t]
-                own = self._restricted(logits[i], t, tokens)
-                # What does not apply is the class `size`, which no logit stands for.
-                wanted = torch.where(wanted < size, wanted, -1)
-                found[t] = functional.cross_entropy(own, wanted, ignore_index=-1, reduction="none")
-        result = torch.stack(found, dim=1)
-        return result if shown is None else result * (1 - shown)
+        result = torch.empty_like(tokens.T, dtype=hidden.dtype)
+        widths = [len(group.places) * group.size for group in self._groups]
+        last, last_bias = torch.split(self.last, widths), torch.split(self.last_bias, widths)
+        parts = zip(self._groups, last, last_bias, strict=True)
+        for group, rows, bias in parts:
+            size, places = group.size, group.places
+            weight = rows.reshape(len(places), size, -1).transpose(1, 2)
+            logits = torch.baddbmm(bias.reshape(-1, 1, size), hidden[places], weight)
+            if group.restricted:
+                logits = logits + self.get_buffer(f"prior{size}")[group.row(tokens)]
+            wanted = tokens[:, places].T
+            # What does not apply is the class `size`, which no logit stands for.
+            wanted = torch.where(wanted < size, wanted, -1)
+            each = functional.cross_entropy(
+                logits.flatten(0, 1), wanted.flatten(), ignore_index=-1, reduction="none"
+            )
+            result[places] = each.view(len(places), -1)
+        return result.T if shown is None else result.T * (1 - shown)
 
     def logits(self, slot: int, visible: Tensor, tokens: Tensor) -> Tensor:
         """Logits [n, size] of a slot from what is visible (see `DenseSight.of`) and the tokens [n, slots]."""
@@ -97,10 +100,12 @@ class Network(nn.Module):
     def _restricted(self, logits: Tensor, slot: int, tokens: Tensor) -> Tensor:
         if self.slots[slot].widths is None:
             return logits
-        return logits + self.get_buffer(f"prior{slot}")[tokens[:, slot - 1]]
+        return logits + torch.from_numpy(self.prior_of(slot))[tokens[:, slot - 1]]
 
     def _head(self, slot: int) -> tuple[Tensor, Tensor]:
-        rows = slice(int(self.ends[slot]), int(self.ends[slot + 1]))
+        group = next(group for group in self._groups if group.size == self.slots[slot].size)
+        start = group.start + group.places.index(slot) * group.size
+        rows = slice(start, start + group.size)
         return self.last[rows], self.last_bias[rows]
 
     def embeddings_of(self, slot: int) -> Floats:
@@ -115,7 +120,30 @@ class Network(nn.Module):
 
     def prior_of(self, slot: int) -> Floats:
         """What the token before a slot adds to its logits, [size before + 1, size]."""
-        return self.get_buffer(f"prior{slot}").numpy()
+        return self._priors[slot]
+
+
+class _Group:
+    """Slots of equal size, computed together."""
+
+    def __init__(self, size: int, sizes: Sequence[int], priors: Sequence[Floats]) -> None:
+        self.size = size
+        self.places = [t for t, other in enumerate(sizes) if other == size]
+        self.start = sum(other for other in sizes if other < size)
+        tables = [priors[t] for t in self.places if priors[t].ndim == 2]
+        self.table = np.concatenate([*tables, np.zeros((1, size), np.float32)])
+        starts = iter(np.cumsum([0, *(len(table) for table in tables)]).tolist())
+        self._starts = [next(starts) if priors[t].ndim == 2 else -1 for t in self.places]
+        self.restricted = bool(tables)
+
+    def row(self, tokens: Tensor) -> Tensor:
+        """Rows of `table` that restrict the slots, [places, n]."""
+        none = torch.full_like(tokens[:, 0], len(self.table) - 1)
+        rows = [
+            tokens[:, t - 1] + start if start >= 0 else none
+            for t, start in zip(self.places, self._starts, strict=True)
+        ]
+        return torch.stack(rows)
 
 
 def priors(

@@ -40,12 +40,14 @@ class DenseSight(nn.Module):
         first = torch.randn(slots, hidden, slots, embedding)
         for t in range(slots):
             first[t] /= math.sqrt(max(8, t * embedding))
-        self.weight = nn.Parameter(first.reshape(slots * hidden, slots * embedding))
+        # By chunks: the gradient of a slice would be a whole matrix of zeros for each.
+        whole = first.reshape(slots * hidden, slots * embedding)
+        self.weights = nn.ParameterList(part.clone() for part in torch.split(whole, CHUNK * hidden))
         self.bias = nn.Parameter(torch.zeros(slots, hidden))
         lower = torch.ones(CHUNK, CHUNK).tril(-1)
         for name, mask in (("inside", lower), ("outside", lower.T)):
-            whole = mask.repeat_interleave(hidden, dim=0).repeat_interleave(embedding, dim=1)
-            self.register_buffer(name, whole, persistent=False)
+            wide = mask.repeat_interleave(hidden, dim=0).repeat_interleave(embedding, dim=1)
+            self.register_buffer(name, wide, persistent=False)
 
     def forward(self, embedded: Tensor, shown: Tensor | None) -> Tensor:
         """Before activation, [n, slots, h].
@@ -58,38 +60,37 @@ class DenseSight(nn.Module):
         flat = embedded.flatten(1)
         given = None if shown is None else (embedded * shown[:, :, None]).flatten(1)
         parts = []
-        for t0 in range(0, s, CHUNK):
+        for t0, rows in zip(range(0, s, CHUNK), self.weights, strict=True):
             t1 = min(t0 + CHUNK, s)
-            rows = self.weight[t0 * h : t1 * h]
-            beside = rows[:, t0 * d : t1 * d]
+            bias = self.bias[t0:t1]
+            before, beside, after = torch.split(rows, [t0 * d, (t1 - t0) * d, (s - t1) * d], dim=1)
             size = ((t1 - t0) * h, (t1 - t0) * d)
             own = slice(t0 * d, t1 * d)
-            x = functional.linear(
-                flat[:, own], beside * self.inside[: size[0], : size[1]], self.bias[t0:t1].flatten()
-            )
+            x = functional.linear(flat[:, own], beside * self.inside[: size[0], : size[1]], bias.flatten())
             if t0:
-                x = x + functional.linear(flat[:, : t0 * d], rows[:, : t0 * d])
+                x = x + functional.linear(flat[:, : t0 * d], before)
             if given is not None:
                 x = x + functional.linear(given[:, own], beside * self.outside[: size[0], : size[1]])
                 if t1 < s:
-                    x = x + functional.linear(given[:, t1 * d :], rows[:, t1 * d :])
+                    x = x + functional.linear(given[:, t1 * d :], after)
             parts.append(x)
         return torch.cat(parts, dim=1).reshape(embedded.shape[0], s, h)
 
     def of(self, slot: int, visible: Tensor) -> Tensor:
         """One slot's part of `forward`, [n, h], of embeddings [n, slots, d] that are 0 where it sees none."""
-        rows = self.weight[slot * self.h : (slot + 1) * self.h]
+        place = slot % CHUNK
+        rows = self.weights[slot // CHUNK][place * self.h : (place + 1) * self.h]
         return functional.linear(visible.flatten(1), rows, self.bias[slot])
 
     def write(self, writer: Writer) -> None:
         """Writes every slot's draw: what stands before a chunk is one product for all its slots."""
         ops, d, h, s = writer.ops, self.d, self.h, self.slots
-        first, bias = self.weight.numpy(), self.bias.numpy()
+        bias = self.bias.numpy()
         shown = [writer.shown(t) for t in range(s)] if writer.given is not None else []
         before = ""
         for t0 in range(0, s, CHUNK):
             t1 = min(t0 + CHUNK, s)
-            rows = first[t0 * h : t1 * h]
+            rows = self.weights[t0 // CHUNK].numpy()
             layer = ops.linear(before, rows[:, : t0 * d], bias[t0:t1].ravel()) if t0 else ""
             if shown and t0 + 1 < s:
                 later = np.repeat(np.repeat(np.tri(t1 - t0, s - t0 - 1, k=-1) == 0, h, 0), d, 1)
@@ -99,7 +100,7 @@ class DenseSight(nn.Module):
             for t in range(t0, t1):
                 hidden = ops.slice(layer, (t - t0) * h, (t - t0 + 1) * h) if layer else ""
                 if t > t0:
-                    own = np.ascontiguousarray(first[t * h : (t + 1) * h, t0 * d : t * d])
+                    own = np.ascontiguousarray(rows[(t - t0) * h : (t - t0 + 1) * h, t0 * d : t * d])
                     near = ops.linear(writer.joined(writer.seen[t0:t]), own, None if layer else bias[t])
                     hidden = _sum(writer, hidden, near)
                 writer.draw(t, hidden or writer.constant_row(bias[t]))
