@@ -152,7 +152,7 @@ const (
 	ErrorReason_ERROR_REASON_PARITY_FAILED ErrorReason = 102
 	// Jobs: the worker was lost as often as attempts are allowed.
 	ErrorReason_ERROR_REASON_ATTEMPTS_EXHAUSTED ErrorReason = 103
-	// Jobs: longer than `max_runtime`.
+	// Jobs: longer than `max_runtime`, and no model worth publishing by then.
 	ErrorReason_ERROR_REASON_MAX_RUNTIME_EXCEEDED ErrorReason = 104
 	// Jobs: the worker ran out of memory.
 	ErrorReason_ERROR_REASON_OUT_OF_MEMORY ErrorReason = 105

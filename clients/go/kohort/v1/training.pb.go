@@ -126,7 +126,9 @@ type TrainRequest struct {
 	// A device kind or slot of GetCapabilities, such as "cuda" or "cuda:1".
 	// Empty: any.
 	Device string `protobuf:"bytes,11,opt,name=device,proto3" json:"device,omitempty"`
-	// How long the job may run, all attempts together. Unset: the server's cap.
+	// How long the job may run, all attempts together. When it is over, trainers
+	// that learn step by step publish the best model so far (STOPPED_EARLY).
+	// Unset: the server's cap.
 	MaxRuntime *durationpb.Duration `protobuf:"bytes,12,opt,name=max_runtime,json=maxRuntime,proto3" json:"max_runtime,omitempty"`
 	// For people; at most 200 characters. The model takes it over.
 	DisplayName string `protobuf:"bytes,13,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`

@@ -147,7 +147,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ATTEMPTS_EXHAUSTED: _ErrorReason.ValueType  # 103
     """Jobs: the worker was lost as often as attempts are allowed."""
     ERROR_REASON_MAX_RUNTIME_EXCEEDED: _ErrorReason.ValueType  # 104
-    """Jobs: longer than `max_runtime`."""
+    """Jobs: longer than `max_runtime`, and no model worth publishing by then."""
     ERROR_REASON_OUT_OF_MEMORY: _ErrorReason.ValueType  # 105
     """Jobs: the worker ran out of memory."""
     ERROR_REASON_DIRECT_IDENTIFIER: _ErrorReason.ValueType  # 120
@@ -318,7 +318,7 @@ ERROR_REASON_PARITY_FAILED: ErrorReason.ValueType  # 102
 ERROR_REASON_ATTEMPTS_EXHAUSTED: ErrorReason.ValueType  # 103
 """Jobs: the worker was lost as often as attempts are allowed."""
 ERROR_REASON_MAX_RUNTIME_EXCEEDED: ErrorReason.ValueType  # 104
-"""Jobs: longer than `max_runtime`."""
+"""Jobs: longer than `max_runtime`, and no model worth publishing by then."""
 ERROR_REASON_OUT_OF_MEMORY: ErrorReason.ValueType  # 105
 """Jobs: the worker ran out of memory."""
 ERROR_REASON_DIRECT_IDENTIFIER: ErrorReason.ValueType  # 120

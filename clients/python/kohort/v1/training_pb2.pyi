@@ -149,7 +149,10 @@ class TrainRequest(_message.Message):
 
     @_builtins.property
     def max_runtime(self) -> _duration_pb2.Duration:
-        """How long the job may run, all attempts together. Unset: the server's cap."""
+        """How long the job may run, all attempts together. When it is over, trainers
+        that learn step by step publish the best model so far (STOPPED_EARLY).
+        Unset: the server's cap.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
