@@ -173,7 +173,9 @@ class Game:
                 self.generator(self._sampling_inputs(size, rng))
             self.generator.eval().requires_grad_(False)
             logits = self.generator(self._sampling_inputs(batches * size, rng))
-            calibrate(self.generator, self._layout, logits, self._alphas, self._ones)
+            weights = self._sampler.weights
+            counts = None if weights is None else self._moved(weights)
+            calibrate(self.generator, self._layout, logits, self._alphas, self._ones, counts)
 
     def _draw(self, size: int, rng: np.random.Generator) -> tuple[Tensor | None, Tensor]:
         """Conditions [size], None without discrete columns, and rows that meet them [size]."""

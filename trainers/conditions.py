@@ -36,9 +36,17 @@ class Conditions:
         return self.outputs.size
 
     @classmethod
-    def of(cls, layout: Layout, ones: npt.NDArray[np.int32], *, log_frequency: bool) -> Conditions:
-        """The conditions of training rows encoded by `Layout.encode`."""
-        counts = np.bincount(ones.reshape(-1), minlength=layout.width)
+    def of(
+        cls,
+        layout: Layout,
+        ones: npt.NDArray[np.int32],
+        weights: Doubles | None = None,
+        *,
+        log_frequency: bool,
+    ) -> Conditions:
+        """The conditions of training rows encoded by `Layout.encode`; rows count 1, or `weights` [n]."""
+        each = None if weights is None else np.repeat(weights, ones.shape[1])
+        counts = np.bincount(ones.reshape(-1), each, minlength=layout.width)
         outputs, training, sampling = [], [], []
         for head in layout.heads:
             if isinstance(head.content, Classes) and head.size > 1:
@@ -71,22 +79,40 @@ class RowSampler:
     """Where each condition's rows begin in `order`, [width]."""
     count: Indices
     """How many they are, [width]."""
+    weights: Doubles | None = None
+    """What each row counts, [total]; None: the same."""
+    upto: Doubles | None = None
+    """The weights of `order`, summed up to and with each."""
 
     @classmethod
-    def of(cls, conditions: Conditions, layout: Layout, ones: npt.NDArray[np.int32]) -> RowSampler:
-        """A sampler over training rows encoded by `Layout.encode`."""
+    def of(
+        cls,
+        conditions: Conditions,
+        layout: Layout,
+        ones: npt.NDArray[np.int32],
+        weights: Doubles | None = None,
+    ) -> RowSampler:
+        """A sampler over training rows encoded by `Layout.encode`; rows count 1, or `weights` [n]."""
         asked = set(conditions.outputs.tolist())
         places = [place for place, head in enumerate(layout.heads) if head.start in asked]
         orders = [np.argsort(ones[:, place], kind="stable").astype(np.int32) for place in places]
         count = np.bincount(ones[:, places].reshape(-1), minlength=layout.width)[conditions.outputs]
         first = np.concatenate([[0], np.cumsum(count)[:-1]]).astype(np.int64)[: count.size]
         order = np.concatenate(orders) if orders else np.zeros(0, np.int32)
-        return cls(conditions, ones.shape[0], order, first, count)
+        upto = None if weights is None else np.cumsum(weights[order])
+        return cls(conditions, ones.shape[0], order, first, count, weights, upto)
 
     def draw(self, size: int, rng: np.random.Generator) -> tuple[Indices, Indices]:
         """Conditions [size] (empty without discrete columns) and a real row for each [size]."""
         if not self.conditions.width:
+            if self.weights is not None:
+                return np.zeros(0, np.int64), locate(rng.random(size), cumulative(self.weights))
             return np.zeros(0, np.int64), rng.integers(0, self.total, size)
         asked = locate(rng.random(size), self.conditions.training_edges)
+        if self.upto is not None:
+            first, last = self.first[asked], self.first[asked] + self.count[asked] - 1
+            start = np.where(first > 0, self.upto[first - 1], 0.0)
+            place = np.searchsorted(self.upto, start + rng.random(size) * (self.upto[last] - start), "right")
+            return asked, self.order[np.clip(place, first, last)].astype(np.int64)
         within = (rng.random(size) * self.count[asked]).astype(np.int64)
         return asked, self.order[self.first[asked] + within].astype(np.int64)

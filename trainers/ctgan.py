@@ -189,7 +189,8 @@ class CtganTrainer:
         hooks.phase("normalising")
         layout = _layout(rows, request, most, hooks)
         alphas, ones = layout.encode(rows.features, rng)
-        conditions = Conditions.of(layout, ones, log_frequency=log_frequency)
+        weights = rows.weights if request.equal_patients else None
+        conditions = Conditions.of(layout, ones, weights, log_frequency=log_frequency)
 
         hooks.phase("training")
         cuda = [device] if device.type == "cuda" else []
@@ -200,7 +201,7 @@ class CtganTrainer:
                 Network(settings.embedding_dim + width, g_dims, layout.width),
                 Discriminator(layout.width + width, d_dims, pac=settings.pac),
             )
-            sampler = RowSampler.of(conditions, layout, ones)
+            sampler = RowSampler.of(conditions, layout, ones, weights)
             game = Game(networks, layout, sampler, alphas, ones, settings, device)
             game.play(request.seed, hooks, Checkpoint.of(request, hooks, self.info.name, alphas, ones))
             game.calibrate(request.seed)

@@ -100,3 +100,27 @@ def test_many_wide_columns_get_fewer_classes_each(sizes: list[int], limit: int) 
     found = class_limit(sizes, 512)
     assert found == limit
     assert sum(min(size, found) for size in sizes) <= WIDEST or found == 8
+
+
+def test_rows_are_drawn_by_their_weights():
+    rng = np.random.default_rng(5)
+    codes = rng.integers(0, 3, 3_000)
+    layout = Layout.of([Classes.of(np.bincount(codes), 9), Classes.of(np.bincount(codes % 2), 9)])
+    _, ones = layout.encode([codes, codes % 2], rng)
+    weights = np.where(np.arange(3_000) < 300, 9.0, 0.1)
+    conditions = Conditions.of(layout, ones, weights, log_frequency=False)
+    asked, rows = RowSampler.of(conditions, layout, ones, weights).draw(50_000, rng)
+    assert (rows < 300).mean() == pytest.approx(2_700 / 2_970, abs=0.01)
+    wanted = conditions.outputs[asked]
+    assert ((ones[rows] == wanted[:, None]).any(axis=1)).all()
+
+
+def test_a_row_of_no_weight_is_never_drawn():
+    layout = Layout.of([Classes.of(np.array([50, 50]), 9)])
+    rng = np.random.default_rng(6)
+    codes = np.arange(100) % 2
+    _, ones = layout.encode([codes], rng)
+    weights = (np.arange(100) >= 50).astype(np.float64)
+    conditions = Conditions.of(layout, ones, weights, log_frequency=True)
+    _, rows = RowSampler.of(conditions, layout, ones, weights).draw(5_000, rng)
+    assert rows.min() >= 50
