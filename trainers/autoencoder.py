@@ -108,7 +108,10 @@ class AutoencoderLearner:
         self._tables = [_Rows.of(part, layout, device) for part in cells]
         self._asked = [moved(part, device) for part in asked] if asked else None
         self._optimiser = torch.optim.Adam(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            model.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
         )
 
     def step(self, rows: Indices, rng: np.random.Generator) -> Mapping[str, float | Tensor]:

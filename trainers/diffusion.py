@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainers.base import Doubles, Floats, Indices
-from trainers.calibration import blocks, class_shift
+from trainers.calibration import blocks
 from trainers.compute import autocast, clipped, moved
 from trainers.heads import Layout
 
@@ -32,6 +32,9 @@ _FREQUENCIES = 16
 """Pairs of sine and cosine that tell the network the time."""
 
 _PART = 4_096
+
+_ROUNDS, _FARTHEST = 3, 0.7
+"""How often calibration runs the flow, and how far it moves a logit each time."""
 
 _VALIDATIONS = 4
 """Times and noises that each validation row is judged at."""
@@ -169,7 +172,11 @@ class FlowLearner:
         self._centre = moved(points.centre, device)
         self._rate, self._decay = learning_rate, ema_decay
         self._optimiser = torch.optim.AdamW(
-            network.parameters(), lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.99)
+            network.parameters(),
+            lr=learning_rate,
+            weight_decay=weight_decay,
+            betas=(0.9, 0.99),
+            fused=device.type in ("cpu", "cuda"),
         )
 
     def step(self, rows: Indices, rng: np.random.Generator) -> Mapping[str, float | Tensor]:
@@ -248,15 +255,24 @@ class FlowLearner:
         return {"numbers": away.sum(dim=1).mean(), "classes": -chosen.sum(dim=1).mean()}
 
 
-def shift_of(logits: Floats, layout: Layout, ones: Indices, weights: Doubles) -> Floats:
-    """What to add to the last logits so that classes are as frequent as in the table, [layout.width]."""
-    if not layout.heads:
-        return np.zeros(0, np.float32)
+@torch.no_grad()
+def calibrate(
+    network: FlowNetwork, points: Points, ones: Indices, weights: Doubles, steps: int, noise: Floats
+) -> None:
+    """Moves the biases of classes until the flow gives each as often as the table has it.
+
+    A bias that all steps share is what another frequency of the class would have added to its logit at
+    every time, so that the whole way leads there and not its end alone.
+    """
+    if not points.layout.heads:
+        return
     share = np.repeat(weights / weights.sum(), ones.shape[1])
-    held = np.bincount(ones.reshape(-1), share, minlength=layout.width)
-    shares = torch.from_numpy(held).float().clamp_min(0.5 / ones.shape[0])
-    shift: Floats = class_shift(torch.from_numpy(logits), layout, shares).numpy()
-    return shift
+    held = np.bincount(ones.reshape(-1), share, minlength=points.layout.width)
+    wanted = torch.from_numpy(held).float().clamp_min(0.5 / len(ones)).log()
+    for _ in range(_ROUNDS):
+        end = torch.from_numpy(generate(network, points, noise, steps))
+        given = points.shares(end[:, points.numbers :]).mean(dim=0).clamp_min(0.5 / len(noise)).log()
+        network.last.bias[points.numbers :].add_((wanted - given).clamp(-_FARTHEST, _FARTHEST))
 
 
 def steps_of(network: FlowNetwork, steps: int) -> Iterator[list[Floats]]:

@@ -58,7 +58,7 @@ _SMALLEST, _STEPS = 32, 20
 _PARAMETERS = (
     widths("layers", (256, 256, 256), "network"),
     Parameter(
-        "steps", ParameterType.INTEGER, 20, "Steps from noise to a row; sampling costs as many.", 2, 50
+        "steps", ParameterType.INTEGER, 20, "Steps from noise to a row; sampling costs as many.", 2, 20
     ),
     Parameter("epochs", ParameterType.INTEGER, 400, "How often training goes through the table.", 1, 100_000),
     Parameter(
@@ -73,7 +73,7 @@ _PARAMETERS = (
         "learning_rate", ParameterType.NUMBER, 1e-3, "Of AdamW at first, falling as a cosine.", 1e-9, 1
     ),
     Parameter("weight_decay", ParameterType.NUMBER, 1e-4, "Of AdamW.", 0, 1),
-    Parameter("dropout", ParameterType.NUMBER, 0.0, "Share of hidden units left out while training.", 0, 0.9),
+    Parameter("dropout", ParameterType.NUMBER, 0.1, "Share of hidden units left out while training.", 0, 0.9),
     Parameter("ema_decay", ParameterType.NUMBER, 0.999, "Of the moving average of the weights.", 0, 0.999999),
     Parameter(
         "patience",
@@ -108,8 +108,6 @@ class FlowGenerator:
     steps: int
     places: tuple[int, ...]
     """The feature of each number among the coordinates."""
-    shift: Floats
-    """Added to the last logits, [layout.width]."""
     maps: Mapping[int, RankMap] = field(default_factory=dict)
     """By feature, from a score to the coordinate of the encoding."""
 
@@ -125,9 +123,6 @@ class FlowGenerator:
         features = {}
         if self.points.layout.heads:
             logits = ops.slice(end, count, self.points.width)
-            logits = ops.node("Add", logits, ops.constant(self.shift[None], np.float32))
-            # Told again, for a sum does not say how wide it is.
-            logits = ops.slice(logits, 0, self.points.layout.width)
             features = self.points.layout.write(ops, logits, uniform)
         for place, feature in enumerate(self.places):
             score = cast(ops, flatten(ops, ops.slice(end, place, place + 1)), DOUBLE)
@@ -137,7 +132,7 @@ class FlowGenerator:
     def reference(self, uniform: Floats, normal: Floats) -> Sequence[Indices | Doubles]:
         """The same by the torch network and numpy draws."""
         end = self.run(normal)
-        features = self.points.layout.read(end[:, self.points.numbers :] + self.shift, uniform)
+        features = self.points.layout.read(end[:, self.points.numbers :], uniform)
         for place, feature in enumerate(self.places):
             features[feature] = self.maps[feature].apply(end[:, place])
         return [features[place] for place in range(len(features))]
@@ -230,7 +225,7 @@ class TabddpmTrainer:
         import torch
 
         from trainers.compute import seeded
-        from trainers.diffusion import FlowLearner, FlowNetwork, shift_of
+        from trainers.diffusion import FlowLearner, FlowNetwork, calibrate
         from trainers.loop import Plan, run
 
         given = request.parameters
@@ -260,17 +255,19 @@ class TabddpmTrainer:
         run(learner, plan, hooks, Checkpoint.of(request, hooks, self.info.name, *arrays))
 
         hooks.phase("calibrating")
-        plain = FlowGenerator(
-            rows.encoding, points, learner.finish(), given["steps"], places, np.zeros(0, np.float32)
+        steps, noise, average = (
+            given["steps"],
+            np.random.default_rng([_RANKED, request.seed]),
+            learner.finish(),
         )
-        noise = np.random.default_rng([request.seed, _RANKED])
-        end = plain.run(noise.standard_normal((_RANKED, points.width), dtype=np.float32))
-        shift = shift_of(end[:, points.numbers :], points.layout, parts[0].ones, rows.weights)
-        uniform = np.maximum(
-            noise.random((_RANKED, points.layout.uniforms), dtype=np.float32), np.float32(2.0**-24)
-        )
-        drawn = points.layout.read(end[:, points.numbers :] + shift, uniform)
-        return replace(plain, shift=shift, maps=_maps(rows.encoding, places, end, drawn))
+        normal = noise.standard_normal((_RANKED, points.width), dtype=np.float32)
+        calibrate(average, points, parts[0].ones, rows.weights, steps, normal[: _RANKED // 2])
+        plain = FlowGenerator(rows.encoding, points, average, steps, places)
+        end = plain.run(normal)
+        uniform = noise.random((_RANKED, points.layout.uniforms), dtype=np.float32)
+        uniform = np.maximum(uniform, np.float32(2.0**-24))
+        drawn = points.layout.read(end[:, points.numbers :], uniform)
+        return replace(plain, maps=_maps(rows.encoding, places, end, drawn))
 
 
 def _points(rows: EncodedRows, most: int) -> Points:

@@ -32,12 +32,13 @@ def table(build: Any) -> Table:
     rng = np.random.default_rng(0)
     x = rng.choice([-1.0, 1.0], 500) + rng.normal(0, 0.2, 500)
     codes = rng.choice(3, 500, p=SHARES)
-    return build(
+    made: Table = build(
         {
             "x": (Kind.DECIMAL, Array.make(Storage.DOUBLE, x)),
             "c": (Kind.CATEGORY, Array.make(Storage.STRING, codes, None, ["a", "b", "c"])),
         }
     )
+    return made
 
 
 def modes() -> Modes:
@@ -125,12 +126,13 @@ def test_the_class_asked_for_comes_back_at_its_frequency(table: Table, draw: Any
 
 def test_the_network_is_told_the_class_asked_for(table: Table, draw: Any) -> None:
     generator = generator_of(table, asked=True)
+    network: Any = generator.network
     with torch.no_grad():
-        for parameter in generator.network.parameters():
+        for parameter in network.parameters():
             parameter.zero_()
-        generator.network[0].weight[0, 4 + 2] = 1.0  # class c
-        generator.network[2].weight[2, 0] = 30.0  # the mode at 1
-        generator.network[2].bias[1] = 15.0  # else the mode at -1
+        network[0].weight[0, 4 + 2] = 1.0  # class c
+        network[2].weight[2, 0] = 30.0  # the mode at 1
+        network[2].bias[1] = 15.0  # else the mode at -1
     drawn = draw(generator, 2_000)
     assert ((drawn["x"].values > 0) == (drawn["c"].strings() == np.array("c"))).all()
 
