@@ -91,7 +91,7 @@ def _info() -> TrainerInfo:
             "defaults and says which and why in the job's events; the model is that trainer's. For whoever "
             "does not want to choose; what it declares here holds whichever it chooses."
         ),
-        reference="",
+        reference="rules of docs/training.md",
         parameters=(),
         kinds=frozenset.intersection(*(info.kinds for info in infos)) if infos else frozenset(),
         conditions={
