@@ -59,31 +59,32 @@ def settle(first: Cells, passed: Mask, wanted: Mask, low: int, high: int, limit:
     # As seen on the whole block, never nought.
     share = (int((passed & wanted).sum()) + 1) / (int(wanted.sum()) + 2)
     together = int(min(max(2 * _AHEAD * size * share, _LEAST), size))
-    attempts = np.ones(size, dtype=np.int64)
+    attempts = np.ones(size, dtype=np.int64)  # made so far
     pools, source, total = [first], np.arange(size), size
     pending = np.flatnonzero(wanted & ~passed)
     reached = high
     for begin in range(0, pending.size, together):
-        left, attempt = pending[begin : begin + together], 1
-        while left.size and left[0] < high and left[-1] >= low and reached == high:
-            asked = left[(left >= low) & (left < high)]
-            if not asked.size:
-                break
-            if attempt >= limit:
+        left = pending[begin : begin + together]
+        while (asked := left[(left >= low) & (left < high)]).size:
+            if attempts[asked[0]] >= limit:
                 reached = int(asked[0])
                 break
-            each = max(1, min(size // left.size, limit - attempt, math.ceil(_AHEAD / share)))
-            cells, fine = draw(np.tile(left, each), attempt + np.repeat(np.arange(each), left.size))
-            tries = fine.reshape(each, left.size)
-            hit, when = tries.any(axis=0), tries.argmax(axis=0)
-            attempt += each
-            if hit.any():
-                rows = (when * left.size + np.arange(left.size))[hit]
-                pools.append({name: array.take(rows) for name, array in cells.items()})
-                source[left[hit]] = total + np.arange(rows.size)
-                total += rows.size
-                attempts[left[hit]] = attempt - each + when[hit] + 1
-                left = left[~hit]
+            # Every unit once, then every unit again, as far as the block goes.
+            rows = np.arange(min(size, left.size * math.ceil(_AHEAD / share)))
+            places = left[rows % left.size]
+            tried = attempts[places] + rows // left.size
+            rows, places, tried = (part[tried < limit] for part in (rows, places, tried))
+            cells, fine = draw(places, tried)
+            found = np.flatnonzero(fine)
+            # The first row of a unit that passes is its lowest attempt.
+            met, where = np.unique(places[found], return_index=True)
+            kept = found[where]
+            np.maximum.at(attempts, places, tried + 1)
+            attempts[met] = tried[kept] + 1
+            pools.append({name: array.take(kept) for name, array in cells.items()})
+            source[met] = total + np.arange(kept.size)
+            total += kept.size
+            left = left[~np.isin(left, met)]
         if reached < high:
             break
     if len(pools) == 1:
