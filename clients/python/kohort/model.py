@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kohort.aio import AsyncClient
-    from kohort.client import Client
+    from kohort.modelcalls import ModelCalls
     from kohort.sampling import SampleBatch
 
 
@@ -42,7 +42,7 @@ class _Handle:
 class Model(_Handle):
     """A published generator, from `Job.result` or `Client.model`."""
 
-    def __init__(self, client: Client, info: ModelInfo) -> None:
+    def __init__(self, client: ModelCalls, info: ModelInfo) -> None:
         self._client = client
         self.info = info
 
