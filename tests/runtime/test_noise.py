@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kohort.noise import block_noise, check_units, substream, words_per_unit
+from kohort.noise import block_noise, check_units, substream, substreams, words_per_unit
 from kohort.problem import Problem
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "noise_scheme_1.json").read_text())
@@ -128,3 +128,31 @@ def test_units_outside_the_range_are_refused(start, count):
 
 def test_the_last_unit_is_inside():
     check_units((1 << 53) - 1, 1)
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(-(2**63), 2**63 - 1),
+    stream=st.sampled_from([0, 3, 1 << 33]),
+    units=st.lists(st.integers(0, 2**53 - 1), min_size=1, max_size=4),
+    attempt=st.integers(0, 99_999),
+    uniforms=st.integers(0, 9),
+    normals=st.integers(0, 9),
+)
+def test_many_substreams_at_once_equal_the_second_implementation(
+    seed, stream, units, attempt, uniforms, normals
+):
+    attempts = attempt + np.arange(len(units))
+    uniform, normal = substreams(seed, np.array(units), attempts, stream, uniforms, normals)
+    width = words_per_unit(uniforms, normals)
+    for row, unit in enumerate(units):
+        drawn = words(seed, stream, (unit, attempt + row, 1), 0, width)
+        flat, bell = unit_noise(drawn, uniforms, normals)
+        assert uniform[row].tolist() == flat
+        np.testing.assert_allclose(normal[row], bell, rtol=0, atol=1e-6)
+
+
+def test_many_substreams_are_those_one_by_one():
+    uniform, _ = substreams(-5, np.array([7, 0]), np.array([2, 1]), 0, 50, 31)
+    assert uniform[0].tobytes() == substream(-5, 7, 2).uniforms(50).tobytes()
+    assert uniform[1].tobytes() == substream(-5, 0, 1).uniforms(50).tobytes()
