@@ -29,7 +29,7 @@ class BetaVaeTrainer:
             widths("discriminator_layers", (128, 128), "encoder"),
             widths("generator_layers", (128, 128), "decoder"),
             Parameter(
-                "beta", ParameterType.NUMBER, 0.5, "Weight β of the divergence; 1: a plain VAE.", 0, 10_000
+                "beta", ParameterType.NUMBER, 0.3, "Weight β of the divergence; 1: a plain VAE.", 0, 10_000
             ),
             Parameter(
                 "beta_warmup_epochs",

@@ -37,7 +37,7 @@ class CvaeTrainer:
             widths("discriminator_layers", (128, 128), "encoder"),
             widths("generator_layers", (128, 128), "decoder"),
             Parameter(
-                "beta", ParameterType.NUMBER, 0.5, "Weight of the divergence; 1: a plain VAE.", 0, 10_000
+                "beta", ParameterType.NUMBER, 0.3, "Weight of the divergence; 1: a plain VAE.", 0, 10_000
             ),
             *training(300),
         ),

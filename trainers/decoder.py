@@ -11,7 +11,7 @@ import numpy as np
 from trainers.base import Doubles, Floats, Indices, Noise, Ops
 from trainers.encoding import Encoding
 from trainers.heads import Classes, Layout
-from trainers.ranks import RankMap, fit_ranks
+from trainers.ranks import RankMap, fit_ranks, write_ranks
 from trainers.search import DOUBLE, cast, cumulative, flatten, locate, write_locate
 
 if TYPE_CHECKING:
@@ -91,7 +91,12 @@ class DecoderGenerator:
             features[self.asked.feature] = self.asked.content.write(ops, index, uniform)
             outputs = write_network(ops, self.network, latents, index, self.asked.content.size)
         features |= self.layout.write(ops, outputs, uniform, self._first, spread)
-        features |= {place: ranks.write(ops, features[place]) for place, ranks in self.maps.items()}
+        if self.maps:
+            columns = [
+                ops.node("Unsqueeze", features[place], ops.constant([1], np.int64)) for place in self.maps
+            ]
+            matrix = columns[0] if len(columns) == 1 else ops.node("Concat", *columns, axis=1)
+            features |= zip(self.maps, write_ranks(ops, [*self.maps.values()], matrix), strict=True)
         return [features[place] for place in range(len(features))]
 
     def reference(self, uniform: Floats, normal: Floats) -> Sequence[Indices | Doubles]:

@@ -12,10 +12,13 @@ import numpy.typing as npt
 from trainers.base import Doubles, Ops
 from trainers.encoding import Encoding, NumberEncoding
 from trainers.numbers import slopes
-from trainers.search import locate
+from trainers.search import flatten, gather_all, locate, write_locate_all
 
 _FEWEST = 100
 """Of a number that the network gave less often no rank is known."""
+
+_TOGETHER = 64
+"""Numbers that a graph maps together."""
 
 _GRID = np.linspace(0.0, 1.0, 257)
 
@@ -50,9 +53,26 @@ class RankMap:
         result: Doubles = self.values[piece] + rise
         return result
 
-    def write(self, ops: Ops, x: str) -> str:
-        """`apply` as a graph: float64 [n] → float64 [n]."""
-        return ops.interpolate(x, self.knots, self.values)
+
+def write_ranks(ops: Ops, maps: Sequence[RankMap], x: str) -> list[str]:
+    """`RankMap.apply` as a graph: column j of x float64 [n, g] through maps[j] → g tensors float64 [n].
+
+    Many columns at once: a search of its own for each would make graphs that take minutes to open.
+    """
+    written: list[str] = []
+    for start in range(0, len(maps), _TOGETHER):
+        some = maps[start : start + _TOGETHER]
+        ends = [ops.constant(np.array([m.knots[end] for m in some]), np.float64) for end in (0, -1)]
+        part = ops.slice(x, start, start + len(some))
+        part = ops.node("Min", ops.node("Max", part, ends[0]), ends[1])
+        piece = write_locate_all(ops, part, [m.knots[1:-1] for m in some])
+        beyond = ops.node("Sub", part, gather_all(ops, [m.knots[:-1] for m in some], piece))
+        slope = gather_all(ops, [slopes(m.knots, m.values) for m in some], piece)
+        first = gather_all(ops, [m.values[:-1] for m in some], piece)
+        moved = ops.node("Add", first, ops.node("Mul", beyond, slope))
+        parts = ops.node("Split", moved, outputs=len(some), axis=1, num_outputs=len(some))
+        written += [flatten(ops, part) for part in ([parts] if len(some) == 1 else parts)]
+    return written
 
 
 def fit_ranks(encoding: Encoding, drawn: Sequence[npt.NDArray[Any]]) -> dict[int, RankMap]:

@@ -36,9 +36,9 @@ from trainers.encoding import Encoding, NumberEncoding
 from trainers.heads import Classes, Layout, class_limit
 from trainers.margins import knots
 from trainers.outputs import gaps_of
-from trainers.ranks import RankMap
+from trainers.ranks import RankMap, write_ranks
 from trainers.rows import EncodedRows, encode_rows
-from trainers.search import DOUBLE, cast, flatten
+from trainers.search import DOUBLE, cast
 from trainers.vae import KINDS, widths
 
 if TYPE_CHECKING:
@@ -48,8 +48,11 @@ _CELLS = 4_000_000
 """Scores of numbers held at once, all copies together."""
 
 _COPIES = 8
-_RANKED = 8_192
-"""Rows that the finished flow is calibrated on."""
+_RANKED = (2_048, 8_192)
+"""Rows that the finished flow is calibrated on: at least, and at most."""
+
+_RANKED_CELLS = 2_000_000
+"""Coordinates of those rows, in between."""
 
 _SCALE = 2.0
 _SMALLEST, _STEPS = 32, 20
@@ -124,9 +127,10 @@ class FlowGenerator:
         if self.points.layout.heads:
             logits = ops.slice(end, count, self.points.width)
             features = self.points.layout.write(ops, logits, uniform)
-        for place, feature in enumerate(self.places):
-            score = cast(ops, flatten(ops, ops.slice(end, place, place + 1)), DOUBLE)
-            features[feature] = self.maps[feature].write(ops, score)
+        if count:
+            scores = cast(ops, ops.slice(end, 0, count), DOUBLE)
+            written = write_ranks(ops, [self.maps[feature] for feature in self.places], scores)
+            features |= zip(self.places, written, strict=True)
         return [features[place] for place in range(len(features))]
 
     def reference(self, uniform: Floats, normal: Floats) -> Sequence[Indices | Doubles]:
@@ -225,7 +229,7 @@ class TabddpmTrainer:
         import torch
 
         from trainers.compute import seeded
-        from trainers.diffusion import FlowLearner, FlowNetwork, calibrate
+        from trainers.diffusion import FlowLearner, FlowNetwork
         from trainers.loop import Plan, run
 
         given = request.parameters
@@ -255,19 +259,24 @@ class TabddpmTrainer:
         run(learner, plan, hooks, Checkpoint.of(request, hooks, self.info.name, *arrays))
 
         hooks.phase("calibrating")
-        steps, noise, average = (
-            given["steps"],
-            np.random.default_rng([_RANKED, request.seed]),
-            learner.finish(),
-        )
-        normal = noise.standard_normal((_RANKED, points.width), dtype=np.float32)
-        calibrate(average, points, parts[0].ones, rows.weights, steps, normal[: _RANKED // 2])
-        plain = FlowGenerator(rows.encoding, points, average, steps, places)
-        end = plain.run(normal)
-        uniform = noise.random((_RANKED, points.layout.uniforms), dtype=np.float32)
-        uniform = np.maximum(uniform, np.float32(2.0**-24))
-        drawn = points.layout.read(end[:, points.numbers :], uniform)
-        return replace(plain, maps=_maps(rows.encoding, places, end, drawn))
+        plain = FlowGenerator(rows.encoding, points, learner.finish(), given["steps"], places)
+        return _calibrated(plain, parts[0], rows, request.seed)
+
+
+def _calibrated(plain: FlowGenerator, table: FlowRows, rows: EncodedRows, seed: int) -> FlowGenerator:
+    """The generator led to the table's frequencies and distributions, measured on noise of its own."""
+    from trainers.diffusion import calibrate
+
+    points = plain.points
+    count = int(np.clip(_RANKED_CELLS // points.width, *_RANKED))
+    noise = np.random.default_rng([count, seed])
+    normal = noise.standard_normal((count, points.width), dtype=np.float32)
+    calibrate(plain.network, points, table.ones, rows.weights, plain.steps, normal[: count // 2])
+    end = plain.run(normal)
+    uniform = noise.random((count, points.layout.uniforms), dtype=np.float32)
+    uniform = np.maximum(uniform, np.float32(2.0**-24))
+    drawn = points.layout.read(end[:, points.numbers :], uniform)
+    return replace(plain, maps=_maps(rows.encoding, plain.places, end, drawn))
 
 
 def _points(rows: EncodedRows, most: int) -> Points:

@@ -31,7 +31,7 @@ class WaeTrainer:
             Parameter(
                 "mmd_weight",
                 ParameterType.NUMBER,
-                10.0,
+                30.0,
                 "Weight of the discrepancy from the prior.",
                 0,
                 1_000_000,
