@@ -33,7 +33,7 @@ _FREQUENCIES = 16
 
 _PART = 4_096
 
-_ROUNDS, _FARTHEST = 3, 0.7
+_ROUNDS, _FARTHEST = 4, 0.7
 """How often calibration runs the flow, and how far it moves a logit each time."""
 
 _VALIDATIONS = 4

@@ -271,7 +271,7 @@ def _calibrated(plain: FlowGenerator, table: FlowRows, rows: EncodedRows, seed: 
     count = int(np.clip(_RANKED_CELLS // points.width, *_RANKED))
     noise = np.random.default_rng([count, seed])
     normal = noise.standard_normal((count, points.width), dtype=np.float32)
-    calibrate(plain.network, points, table.ones, rows.weights, plain.steps, normal[: count // 2])
+    calibrate(plain.network, points, table.ones, rows.weights, plain.steps, normal)
     end = plain.run(normal)
     uniform = noise.random((count, points.layout.uniforms), dtype=np.float32)
     uniform = np.maximum(uniform, np.float32(2.0**-24))
