@@ -29,6 +29,9 @@ QUICK = {
     "compress_dims": [32],
     "decompress_dims": [32],
     "layers": [32, 32],
+    "pretrain_epochs": 2,
+    "autoencoder_layers": [32],
+    "num_trees": 10,
 }
 """Small values of parameters that cost time, for the trainers that have them."""
 

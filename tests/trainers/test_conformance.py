@@ -28,7 +28,13 @@ from trainers.base import Generator, Hooks, Progress, Stopped
 
 NAMES = [*registry.trainers(), "dummy"]
 DAY = 86_400_000_000
-BRIEF = {"batch_size": 500, "epochs": 1, "generator_dim": [32], "discriminator_dim": [32]}
+BRIEF = {
+    "batch_size": 500,
+    "epochs": 1,
+    "pretrain_epochs": 1,
+    "generator_dim": [32],
+    "discriminator_dim": [32],
+}
 
 
 @pytest.fixture(params=NAMES)
