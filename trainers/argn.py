@@ -32,7 +32,7 @@ _DENSE = 96
 _SMALL = 1_000
 """Fewer rows are learned by a narrower network."""
 
-_PARENTS = 24
+_PARENTS = 16
 """How many then."""
 
 _ASSOCIATED = 10_000
@@ -125,6 +125,9 @@ class ArgnTrainer:
         if given["number_groups"]:
             resolution = Resolution(given["number_groups"], max(2, given["number_groups"] // 2))
         vocabulary = Vocabulary.of(rows.encoding, resolution)
+        if len(vocabulary.slots) > _DENSE:
+            resolution = Resolution(resolution.groups, 1)
+            vocabulary = Vocabulary.of(rows.encoding, resolution)
         tokens, validation, weights = _split(rows, vocabulary, rng)
         hooks.check()
 
@@ -145,7 +148,7 @@ class ArgnTrainer:
             given["learning_rate"] or _rate(n), given["weight_decay"], given["given_share"], given["patience"]
         )
         learner = Learner(network, tokens, validation, columns, vocabulary.presence, settings, device)
-        batch = given["batch_size"] or _batch(n)
+        batch = given["batch_size"] or max(_batch(n), 128 if wide else 0)
         drawn = weights if request.equal_patients else None
         plan = Plan(n, given["epochs"], batch, request.seed, given["patience"], drawn)
         if slots:

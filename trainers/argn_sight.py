@@ -133,9 +133,10 @@ class BoundedSight(nn.Module):
     def forward(self, embedded: Tensor, shown: Tensor | None) -> Tensor:
         """As `DenseSight.forward`."""
         parts = []
-        for start in range(0, self.slots, _TOGETHER):
-            some = slice(start, start + _TOGETHER)
-            parts.append(self._seen(some, embedded, shown))
+        for start, weight in zip(
+            range(0, self.slots, _TOGETHER), torch.split(self.weight, _TOGETHER), strict=True
+        ):
+            parts.append(self._seen(slice(start, start + _TOGETHER), weight, embedded, shown))
         return torch.cat(parts).transpose(0, 1)
 
     def of(self, slot: int, visible: Tensor) -> Tensor:
@@ -143,14 +144,17 @@ class BoundedSight(nn.Module):
         whom = visible[:, self.parents[slot]].flatten(1)
         return torch.addmm(self.bias[slot], whom, self.weight[slot])
 
-    def _seen(self, some: slice, embedded: Tensor, shown: Tensor | None) -> Tensor:
+    def _seen(self, some: slice, weight: Tensor, embedded: Tensor, shown: Tensor | None) -> Tensor:
         """Before activation, [slots, n, h], of some slots."""
         whom = self.parents[some]
+        shape = (embedded.shape[0], *whom.shape)
         visible = self.earlier[some][None]
         if shown is not None:
-            visible = visible + self.get_buffer("later")[some] * shown[:, whom]
-        x = (embedded[:, whom] * visible[:, :, :, None]).flatten(2).transpose(0, 1)
-        return torch.baddbmm(self.bias[some][:, None], x, self.weight[some])
+            given = shown.index_select(1, whom.flatten()).view(shape)
+            visible = visible + self.get_buffer("later")[some] * given
+        seen = embedded.index_select(1, whom.flatten()).view(*shape, self.d)
+        x = (seen * visible[:, :, :, None]).flatten(2).transpose(0, 1)
+        return torch.baddbmm(self.bias[some][:, None], x, weight)
 
     def write(self, writer: Writer) -> None:
         """Writes every slot's draw from the embeddings of its parents."""
@@ -174,22 +178,27 @@ class BoundedSight(nn.Module):
             writer.draw(t, ops.linear(writer.joined(parts), weight, bias))
 
 
-def closest(tokens: npt.NDArray[np.int32], columns: Indices, most: int, classes: int = 12) -> Indices:
+def closest(tokens: npt.NDArray[np.int32], columns: Indices, most: int, classes: int = 8) -> Indices:
     """Whom each slot should see: other slots by how much they tell, int64 [slots, most].
 
-    Pearson's contingency coefficient φ² of tokens [n, slots], of which those from `classes` on count as
-    one. Two thirds are earlier slots, its own column's always among them; a third are later ones of other
+    Pearson's mean square contingency φ² of tokens [n, slots], of which those beyond `classes` are
+    merged. Two thirds are earlier slots, its own column's always among them; a third are later ones of other
     columns.
     """
     n, s = tokens.shape
-    capped = np.minimum(tokens, classes - 1)
+    highest = np.maximum(tokens.max(axis=0), 1)
+    # Of more classes neighbours count as one; what does not apply is the last.
+    capped = np.where(highest < classes, tokens, tokens.astype(np.int64) * classes // (highest + 1))
     ones = np.zeros((n, s * classes), np.float32)
     ones[np.arange(n)[:, None], np.arange(s) * classes + capped] = 1.0
     shares = ones.mean(axis=0, dtype=np.float64)
-    joint = (ones.T @ ones).astype(np.float64) / n
-    expected = np.outer(shares, shares)
-    excess = np.divide((joint - expected) ** 2, expected, out=np.zeros_like(joint), where=expected > 0)
-    phi = excess.reshape(s, classes, s, classes).sum(axis=(1, 3))
+    phi = np.empty((s, s))
+    for start in range(0, s, _TOGETHER):
+        some = slice(start * classes, min(start + _TOGETHER, s) * classes)
+        joint = (ones[:, some].T @ ones).astype(np.float64) / n
+        expected = np.outer(shares[some], shares)
+        excess = np.divide((joint - expected) ** 2, expected, out=np.zeros_like(joint), where=expected > 0)
+        phi[start : start + _TOGETHER] = excess.reshape(-1, classes, s, classes).sum(axis=(1, 3))
     place = np.arange(s)
     same = columns[:, None] == columns
     before, after = place < place[:, None], (place > place[:, None]) & ~same

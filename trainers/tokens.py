@@ -37,7 +37,10 @@ _WIDEST = 32
 
 @dataclass(frozen=True)
 class Resolution:
-    """How finely numbers are cut: into about `groups` groups of about `atoms` intervals."""
+    """How finely numbers are cut: into about `groups` groups of about `atoms` intervals.
+
+    With one atom per group a number is one slot.
+    """
 
     groups: int
     atoms: int
@@ -117,6 +120,8 @@ class NumberTokens:
         """Cuts the quantile function of a number."""
         edges = _atom_edges(encoding, resolution)
         masses = np.diff(edges)
+        if resolution.atoms == 1:
+            return cls(feature, encoding, edges, np.arange(masses.size))
         starts, mass = [0], 0.0
         for atom in range(1, masses.size):
             mass += masses[atom - 1]
