@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from trainers.base import Doubles, Floats, Given, Indices, Noise, Ops
 from trainers.encoding import Encoding
 from trainers.numbers import slopes
-from trainers.search import DOUBLE, INT64, cast, flatten, gather, gather_all, write_locate, write_locate_all
+from trainers.search import DOUBLE, INT64, cast, flatten, gather, gather_all, write_locate_all
 from trainers.tokens import BLOCK, ClassTokens, NumberTokens, Vocabulary
 
 if TYPE_CHECKING:
@@ -101,6 +101,10 @@ class Writer:
     tokens: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     """Embeddings of the tokens drawn so far."""
+    cells: list[str] = field(default_factory=list)
+    """Per feature what is given of it, float64 [n]."""
+    known_features: list[str] = field(default_factory=list)
+    """Per feature whether it is given, bool [n]."""
 
     def __post_init__(self) -> None:
         self.vocabulary, self.network = self.generator.vocabulary, self.generator.network
@@ -183,45 +187,62 @@ class Writer:
 
     def _tell(self, given: Given) -> None:
         """Given features as tokens: `Vocabulary.given` as a graph."""
-        ops = self.ops
+        ops, features = self.ops, len(self.generator.encoding.features)
+        self.cells = self._columns(given.features, features)
+        self.known_features = self._columns(given.mask, features)
+        numbers = self._told_numbers(given)
         for column in self.vocabulary.columns:
+            if isinstance(column, NumberTokens):
+                self._tell_number(column, *next(numbers))
+                continue
             if not column.slots(0):
                 continue
-            j = column.feature
-            cell = flatten(ops, ops.slice(given.features, j, j + 1))
-            known = flatten(ops, ops.slice(given.mask, j, j + 1))
-            if isinstance(column, ClassTokens):
-                whole = cast(ops, cell, INT64)
-                parts = [whole]
-                if column.blocked:
-                    block = ops.constant(BLOCK, np.int64)
-                    parts = [ops.node("Div", whole, block), ops.node("Mod", whole, block)]
-                self.told += parts
-                self.known += [known] * len(parts)
-                continue
-            self._tell_number(column, cell, known, given)
+            parts = [cast(ops, self.cells[column.feature], INT64)]
+            if column.blocked:
+                block = ops.constant(BLOCK, np.int64)
+                parts = [ops.node("Div", parts[0], block), ops.node("Mod", parts[0], block)]
+            self.told += parts
+            self.known += [self.known_features[column.feature]] * len(parts)
 
-    def _tell_number(self, column: NumberTokens, cell: str, known: str, given: Given) -> None:
+    def _told_numbers(self, given: Given) -> Iterator[tuple[str, str]]:
+        """Group and place in it of every number's given cell, int64 [n] each; one search for all."""
+        ops, numbers = self.ops, self.vocabulary.numbers
+        if not numbers:
+            return iter(())
+        places = ops.constant([number.feature for number in numbers], np.int64)
+        cells = ops.node("Gather", given.features, places, axis=1)
+        atom = write_locate_all(ops, cells, [number.cuts for number in numbers])
+        groups = [np.repeat(np.arange(number.widths.size), number.widths) for number in numbers]
+        inner = [
+            np.arange(group.size) - number.starts[group]
+            for number, group in zip(numbers, groups, strict=True)
+        ]
+        both = (self._columns(gather_all(ops, tables, atom), len(numbers)) for tables in (groups, inner))
+        return zip(*both, strict=True)
+
+    def _tell_number(self, column: NumberTokens, group: str, inner: str) -> None:
         ops, j, widths = self.ops, column.feature, column.widths
-        atom = write_locate(ops, cell, column.cuts)
-        group = write_locate(ops, cast(ops, atom, DOUBLE), column.starts[1:].astype(np.float64))
-        gone = ""
+        known, gone = self.known_features[j], ""
         if column.encoding.nulls:
-            said = flatten(ops, ops.slice(given.mask, j - 1, j))
-            cells = flatten(ops, ops.slice(given.features, j - 1, j))
-            here = ops.node("Or", known, ops.node("Greater", cells, ops.constant(0.5, np.float64)))
+            said = self.known_features[j - 1]
+            positive = ops.node("Greater", self.cells[j - 1], ops.constant(0.5, np.float64))
+            here = ops.node("Or", known, positive)
             self.told.append(cast(ops, here, INT64))
             self.known.append(ops.node("Or", known, said))
             gone = ops.node("And", said, ops.node("Not", here))
             known = ops.node("Or", known, gone)
-        parts = []
-        if widths.size > 1:
-            parts.append((group, widths.size))
-        if widths.max() > 1:
-            parts.append((ops.node("Sub", atom, gather(ops, column.starts, group)), int(widths.max())))
+        parts = [(group, widths.size)] if widths.size > 1 else []
+        parts += [(inner, int(widths.max()))] if widths.max() > 1 else []
         for token, size in parts:
             self.told.append(ops.node("Where", gone, ops.constant(size, np.int64), token) if gone else token)
             self.known.append(known)
+
+    def _columns(self, x: str, count: int) -> list[str]:
+        """Columns of x [n, count], [n] each."""
+        if count == 1:
+            return [flatten(self.ops, x)]
+        parts = self.ops.node("Split", x, outputs=count, axis=1, num_outputs=count)
+        return [flatten(self.ops, part) for part in parts]
 
     def _features(self) -> list[str]:
         """Cells of tokens: `ArgnGenerator._cells` as a graph."""
@@ -250,11 +271,10 @@ class Writer:
         """The feature, or what is given of it."""
         if self.given is None:
             return x
-        ops = self.ops
-        cell = flatten(ops, ops.slice(self.given.features, j, j + 1))
+        ops, cell = self.ops, self.cells[j]
         if self.generator.encoding.features[j].size is not None:
             cell = cast(ops, cell, INT64)
-        return str(ops.node("Where", flatten(ops, ops.slice(self.given.mask, j, j + 1)), cell, x))
+        return str(ops.node("Where", self.known_features[j], cell, x))
 
     def _zeros(self) -> str:
         """int64 [n]."""
@@ -298,5 +318,4 @@ class Writer:
         x = ops.node(
             "Add", gather_all(ops, [kx[:-1] for _, kx in knots], piece), ops.node("Mul", slope, beyond)
         )
-        parts: Any = ops.node("Split", x, outputs=len(numbers), axis=1, num_outputs=len(numbers))
-        return [flatten(ops, part) for part in ([parts] if len(numbers) == 1 else parts)]
+        return self._columns(x, len(numbers))
