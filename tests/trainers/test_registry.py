@@ -32,7 +32,7 @@ def run(program: str, **environment: str) -> str:
 
 def test_built_in_trainers_come_first() -> None:
     known = list(registry.trainers())
-    assert known[0] == "copula"
+    assert known[0] == "argn"
     assert known[-1] == "dummy"
 
 
@@ -40,7 +40,7 @@ def test_the_default_is_the_preferred_trainer_where_it_is_installed(monkeypatch:
     monkeypatch.setattr(registry, "PREFERRED", "dummy")
     assert registry.default_trainer() == "dummy"
     monkeypatch.setattr(registry, "PREFERRED", "none")
-    assert registry.default_trainer() == "copula"
+    assert registry.default_trainer() == "argn"
 
 
 def test_a_dropped_in_trainer_is_found() -> None:
