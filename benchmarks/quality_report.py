@@ -17,9 +17,6 @@ Cell = dict[str, Any]
 BEST = "argn"
 """The model that is set beside every peer."""
 
-SMALL = 1000
-"""Training rows below which differences that their interval does not tell from 0 are ties by design."""
-
 METRICS: dict[str, tuple[str, int, int]] = {
     "marginal": ("marginal error", 4, -1),
     "pairwise": ("pairwise error", 4, -1),
@@ -39,9 +36,11 @@ HEAD = """# Quality of the generators, beside their peers
 Written by `make bench-quality` (`benchmarks/quality.py`); do not edit. Every figure comes from
 `benchmarks/quality_results.json`, which the same command writes.
 
-- **Machine**: {machine}; page of {date}. Each cell (table, model, seed) is a process of its own with one thread. The
-  machine was shared, so **CPU seconds**, children included, are the measure of time; wall time is in the results file.
-- **Versions**: {versions}. A cell belongs to a version: for Kohort's models a digest of the trainer's source.
+- **Machine**: {machine}; page of {date}.
+  Each cell (table, model, seed) is a process of its own with one thread. The machine was shared, so **CPU seconds**,
+  children included, are the measure of time; wall time is in the results file.
+- **Versions**: {versions}.
+  A cell belongs to a version: for Kohort's models a digest of the trainer's source.
 - **Tables** are split 80/20 by patient, anew for every seed. Every model gets the training part at its defaults and
   gives as many rows back. Kohort's models split their validation rows off that part, and count k = 5 patients; their
   sample comes from the exported bundle. `mostlyai-engine` gets dates as datetimes and decides on the rest by itself.
@@ -75,12 +74,12 @@ def page(cells: Sequence[Cell], ours: list[str], peers: list[str]) -> str:
             versions=_versions(good.values()),
         )
     ]
-    for peer in peers:
+    for peer in reversed(peers):
         lines += _beside(good, peer)
     for table in SPECS:
         lines += _table(table, kept, [*ours, *peers])
     lines += _missing(kept, [*ours, *peers])
-    return "\n".join(lines) + "\n"
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def _versions(cells: Any) -> str:
@@ -113,8 +112,8 @@ def _beside(good: dict[Any, Cell], peer: str) -> list[str]:
     lines = [
         f"## `{BEST}` − `{peer}`",
         "",
-        "Median of the paired differences over seeds, its 95 % bootstrap interval where there are three seeds or more,"
-        ' and what it says; "tie" where the interval holds 0. Training time as a ratio of CPU seconds.',
+        "Median of the paired differences over seeds; with three seeds or more its 95 % bootstrap interval and what that",
+        'says ("tie": it holds 0), with fewer a word with a question mark. Training time is a ratio of CPU seconds.',
         "",
         "| table | seeds | " + " | ".join(METRICS[m][0] for m in SUMMARY) + " | training time |",
         "|" + "---|" * (len(SUMMARY) + 3),
@@ -185,20 +184,21 @@ def _why(cell: Cell) -> str:
 
 
 def _missing(kept: dict[Any, Cell], models: list[str], seeds: int = 5) -> list[str]:
-    lines = ["## What is missing", ""]
+    lines = [
+        "## What is missing",
+        "",
+        f"Seeds with a result, of {seeds}; the page is written from what there is.",
+        "",
+        "| model | " + " | ".join(SPECS) + " | states of its source |",
+        "|" + "---|" * (len(SPECS) + 2),
+    ]
     for model in models:
-        absent = []
+        row = [f"`{model}`"]
         for table in SPECS:
-            have = {s: _why(c) for (t, m, s), c in kept.items() if (t, m) == (table, model)}
-            gone = [s for s in range(seeds) if s not in have]
-            bad = [f"seed {s} {status}" for s, status in sorted(have.items()) if status != "ok"]
-            if gone:
-                bad.append("all seeds" if len(gone) == seeds else f"seeds {', '.join(map(str, gone))}")
-            if bad:
-                absent.append(f"{table} ({'; '.join(bad)})")
+            own = [c for (t, m, _), c in kept.items() if (t, m) == (table, model)]
+            good = sum(c["status"] == "ok" for c in own)
+            bad = [f"seed {c['seed']} {_why(c)}" for c in own if c["status"] != "ok"]
+            row.append("; ".join([str(good) if good else "missing", *bad]))
         versions = {c["version"] for (_, m, _), c in kept.items() if m == model}
-        if len(versions) > 1:
-            absent.append(f"its cells come from {len(versions)} states of its source")
-        if absent:
-            lines.append(f"- `{model}`: {'; '.join(absent)}")
-    return [*lines, *([] if len(lines) > 2 else ["Nothing."])]
+        lines.append("| " + " | ".join([*row, str(len(versions))]) + " |")
+    return lines
