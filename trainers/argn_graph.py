@@ -18,6 +18,9 @@ from trainers.tokens import BLOCK, ClassTokens, NumberTokens, Vocabulary
 if TYPE_CHECKING:
     from trainers.argn_network import Network
 
+BOOL = 9
+"""As ONNX numbers element types (`TensorProto.DataType`)."""
+
 _NEVER = np.float32(-1e9)
 _PART = 8_192
 
@@ -256,12 +259,11 @@ class Writer:
             if isinstance(column, ClassTokens):
                 features.append(self._class(column, own))
                 continue
-            if column.encoding.nulls:
-                features.append(own[0])
-                own = own[1:]
+            present = own.pop(0) if column.encoding.nulls else ""
+            features += [present] if present else []
             places.append(len(features))
             features.append("")
-            atoms.append(self._atom(column, own))
+            atoms.append(self._atom(column, own, present))
         if places:
             for place, cell in zip(places, self._coordinates(atoms), strict=True):
                 features[place] = cell
@@ -290,8 +292,8 @@ class Writer:
             self.ops.node("Add", self.ops.node("Mul", own[0], self.ops.constant(BLOCK, np.int64)), own[1])
         )
 
-    def _atom(self, column: NumberTokens, own: list[str]) -> str:
-        """The atom of a number, int64 [n, 1]; 0 where the number is null."""
+    def _atom(self, column: NumberTokens, own: list[str], present: str) -> str:
+        """The atom of a number, int64 [n, 1]; one beyond the last where the number is null."""
         ops, widths = self.ops, column.widths
         parts = []
         if widths.size > 1:
@@ -300,6 +302,9 @@ class Writer:
         if widths.max() > 1:
             parts.append(gather(ops, np.append(np.arange(widths.max()), 0), own[0]))
         atom = self._zeros() if not parts else parts[0] if len(parts) == 1 else ops.node("Add", *parts)
+        if present:
+            null = ops.constant(column.edges.size - 1, np.int64)
+            atom = ops.node("Where", cast(ops, present, BOOL), atom, null)
         return self._column(atom)
 
     def _coordinates(self, atoms: list[str]) -> list[str]:
@@ -308,8 +313,10 @@ class Writer:
         atom = ops.node("Concat", *atoms, axis=1) if len(atoms) > 1 else atoms[0]
         slots = len(self.vocabulary.slots)
         u = cast(ops, ops.slice(self.uniform, slots, slots + len(numbers)), DOUBLE)
-        span = gather_all(ops, [np.diff(number.edges) for number in numbers], atom)
-        start = gather_all(ops, [number.edges[:-1] for number in numbers], atom)
+        start, span = (
+            gather_all(ops, tables, atom)
+            for tables in zip(*(number.ranks for number in numbers), strict=True)
+        )
         rank = ops.node("Add", start, ops.node("Mul", span, u))
         knots = [(number.encoding.knots_u, number.encoding.knots_x) for number in numbers]
         piece = write_locate_all(ops, rank, [ku[1:-1] for ku, _ in knots])

@@ -137,6 +137,11 @@ class NumberTokens:
         """Atoms of every group, [groups]."""
         return np.diff(np.append(self.starts, self.edges.size - 1))
 
+    @property
+    def ranks(self) -> tuple[Doubles, Doubles]:
+        """First rank and width of every atom, [atoms + 1]; the last is for nulls, which may lie anywhere."""
+        return np.append(self.edges[:-1], 0.0), np.append(np.diff(self.edges), 1.0)
+
     def slots(self, column: int) -> list[Slot]:
         """Up to three; what has one class only is left out."""
         widths = self.widths
@@ -194,12 +199,14 @@ class NumberTokens:
         rest = list(tokens)
         widths = self.widths
         present = rest.pop(0) if self.encoding.nulls else None
-        group = rest.pop(0) if widths.size > 1 else np.zeros(uniform.size, dtype=np.int64)
-        inner = rest.pop(0) if widths.max() > 1 else np.zeros(uniform.size, dtype=np.int64)
+        atom = np.zeros(uniform.size, dtype=np.int64)
+        if widths.size > 1:
+            atom = np.append(self.starts, 0)[rest.pop(0)]
+        if widths.max() > 1:
+            atom = atom + np.append(np.arange(widths.max()), 0)[rest.pop(0)]
         if present is not None:
-            group, inner = np.where(present == 1, group, 0), np.where(present == 1, inner, 0)
-        atom = self.starts[group] + inner
-        lows, spans = self.edges[:-1], np.diff(self.edges)
+            atom = np.where(present == 1, atom, self.edges.size - 1)
+        lows, spans = self.ranks
         x = self.encoding.quantile(lows[atom] + spans[atom] * uniform.astype(np.float64))
         return [x] if present is None else [present, x]
 
@@ -277,16 +284,24 @@ class Vocabulary:
 
 
 def _atom_edges(encoding: NumberEncoding, resolution: Resolution) -> Doubles:
-    """Ranks that cut the quantile function: around every spike, and between them into even intervals."""
+    """Ranks that cut the quantile function: around spikes, and between them into even intervals.
+
+    Where a number is one slot, only heavy spikes are atoms; others lie whole in an interval, and come
+    back with its ranks.
+    """
     u, x = encoding.knots_u, encoding.knots_x
-    flat = (np.diff(x) == 0) & (np.diff(u) > 0)
-    bounds = np.unique(np.concatenate([[0.0, 1.0], u[:-1][flat], u[1:][flat]]))
     step = 1.0 / (resolution.groups * resolution.atoms)
+    flat = (np.diff(x) == 0) & (np.diff(u) > 0)
+    spike = flat & (np.diff(u) >= step / 2) if resolution.atoms == 1 else flat
+    bounds = np.unique(np.concatenate([[0.0, 1.0], u[:-1][spike], u[1:][spike]]))
     edges = [0.0]
     for low, high in pairwise(bounds):
-        spike = bool((flat & (u[:-1] <= low) & (u[1:] >= high)).any())
-        pieces = 1 if spike else max(1, round(float(high - low) / step))
+        inside = bool((spike & (u[:-1] <= low) & (u[1:] >= high)).any())
+        pieces = 1 if inside else max(1, round(float(high - low) / step))
         edges += [*np.linspace(low, high, pieces + 1)[1:]]
     result = np.array(edges)
+    # No edge within a spike.
+    piece = np.clip(np.searchsorted(u, result, side="right") - 1, 0, flat.size - 1)
+    result = np.where(flat[piece] & (result > u[piece]), u[piece + 1], result)
     result[-1] = 1.0
-    return result
+    return np.unique(result)
