@@ -72,7 +72,8 @@ def page(cells: Sequence[Cell], ours: list[str], peers: list[str]) -> str:
             machine=machine().rsplit(", commit", 1)[0],
             date=f"{datetime.now(UTC):%Y-%m-%d}",
             versions=_versions(good.values()),
-        )
+        ),
+        "",
     ]
     for peer in reversed(peers):
         lines += _beside(good, peer)
