@@ -95,7 +95,7 @@ class Learner:
         self.network.train()
         with autocast(self._device):
             losses = self.network.losses(tokens, shown)
-        loss = losses.float().sum(dim=1).mean()
+        loss = self._per_row(losses.float(), shown).mean()
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = clipped(self.network, _NORM)
@@ -104,14 +104,20 @@ class Learner:
         return {"train": loss, "gradient_norm": norm}
 
     def validate(self) -> float:
-        """Mean negative log-likelihood of the validation rows by the averaged weights."""
+        """Mean negative log-likelihood of the validation rows by the averaged weights, whole and begun."""
         if not self._validation.shape[0]:
             return float("nan")
         total = 0.0
+        given = self._settings.given_share > 0
         with torch.no_grad():
             for part in torch.split(self._validation, 4_096):
-                total += float(self.average.losses(part.long(), None).double().sum())
-        loss = total / self._validation.shape[0]
+                tokens = part.long()
+                total += float(self.average.losses(tokens, None).double().sum())
+                if given:
+                    shown = self._shown(tokens.shape[0])
+                    losses = self.average.losses(tokens, shown).double()
+                    total += float(self._per_row(losses, shown).sum())
+        loss = total / self._validation.shape[0] / (1 + given)
         if self._schedule.drops(loss, max(1, self._settings.patience // 3)):
             for group in self._optimiser.param_groups:
                 group["lr"] /= 3
@@ -129,6 +135,14 @@ class Learner:
     def optimisers(self) -> Mapping[str, torch.optim.Optimizer]:
         """AdamW."""
         return {"network": self._optimiser}
+
+    def _per_row(self, losses: Tensor, shown: Tensor | None) -> Tensor:
+        """The sum over slots [n]; where some are given, as if the others stood for them."""
+        whole = losses.sum(dim=1)
+        if shown is None:
+            return whole
+        open_slots = (1 - shown).sum(dim=1).clamp_min(1)
+        return whole * (shown.shape[1] / open_slots).to(whole.dtype)
 
     def _shown(self, rows: int) -> Tensor:
         """Which slots are given, [rows, slots]: of each row a random share of its columns."""
