@@ -16,8 +16,33 @@ from tests.e2e.conftest import HEART
 from tests.e2e.harness import Server
 from trainers.registry import trainers
 
-QUICK = {"ctgan": {"epochs": 3}, "slow": {"steps": 2}}
-TRAINERS = [*trainers(), "slow"]
+# Each brings something of its own: conditions, forests, delegation, no torch, an adversary, one from outside.
+FIRST = ("argn", "arf", "auto", "copula", "ctgan", "dummy", "slow")
+TRAINERS = [
+    pytest.param(name, marks=[] if name in FIRST else pytest.mark.slow) for name in [*trainers(), "slow"]
+]
+
+
+def parameters(trainer: str, epochs: int, steps: int) -> dict[str, int]:
+    """How long a trainer takes, for those that can be told; what the GANs begin with stays brief."""
+    if trainer == "slow":
+        return {"steps": steps}
+    known = {parameter.name for parameter in trainers()[trainer].info.parameters}
+    return {name: epochs for name in ("epochs", "pretrain_epochs") if name in known}
+
+
+class Models(dict[str, kohort.Model]):
+    """Models by trainer, each trained when it is first asked for."""
+
+    def __init__(self, server: Server, dataset: str) -> None:
+        super().__init__()
+        self._server, self._dataset = server, dataset
+
+    def __missing__(self, trainer: str) -> kohort.Model:
+        with self._server.client() as client:
+            job = client.train(self._dataset, trainer=trainer, seed=1, **parameters(trainer, 3, 2))
+            self[trainer] = job.result()
+        return self[trainer]
 
 
 def cli(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,14 +57,12 @@ def dataset(shared: Server) -> str:
 
 
 @pytest.fixture(scope="module")
-def models(shared: Server, dataset: str) -> dict[str, kohort.Model]:
-    with shared.client() as client:
-        jobs = {name: client.train(dataset, trainer=name, seed=1, **QUICK.get(name, {})) for name in TRAINERS}
-        return {name: job.result() for name, job in jobs.items()}
+def models(shared: Server, dataset: str) -> Models:
+    return Models(shared, dataset)
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
-def test_train_tells_its_story(shared: Server, models: dict[str, kohort.Model], trainer: str) -> None:
+def test_train_tells_its_story(shared: Server, models: Models, trainer: str) -> None:
     with shared.client() as client:
         job = client.job(models[trainer].info.job)
         events = list(job.events())
@@ -60,7 +83,7 @@ def test_train_tells_its_story(shared: Server, models: dict[str, kohort.Model], 
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
-def test_samples_look_like_the_table(shared: Server, models: dict[str, kohort.Model], trainer: str) -> None:
+def test_samples_look_like_the_table(shared: Server, models: Models, trainer: str) -> None:
     real = pd.read_csv(HEART)
     with shared.client() as client:
         frame = client.sample(models[trainer], 2000, seed=5)
@@ -75,7 +98,7 @@ def test_samples_look_like_the_table(shared: Server, models: dict[str, kohort.Mo
 
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_any_part_from_anywhere_is_the_same(
-    shared: Server, models: dict[str, kohort.Model], trainer: str, tmp_path: Path
+    shared: Server, models: Models, trainer: str, tmp_path: Path
 ) -> None:
     with shared.client() as client:
         whole = client.sample(models[trainer], 3000, seed=9)
@@ -100,7 +123,7 @@ def test_any_part_from_anywhere_is_the_same(
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
-def test_command_line(shared: Server, models: dict[str, kohort.Model], trainer: str, tmp_path: Path) -> None:
+def test_command_line(shared: Server, models: Models, trainer: str, tmp_path: Path) -> None:
     out = tmp_path / "rows.csv"
     run = cli(shared, "sample", models[trainer].name, "500", "--seed", "3", "-o", str(out))
     assert run.returncode == 0, run.stderr
@@ -118,7 +141,7 @@ def test_command_line(shared: Server, models: dict[str, kohort.Model], trainer: 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_cancel(shared: Server, dataset: str, trainer: str) -> None:
-    long = {"ctgan": {"epochs": 10_000}, "slow": {"steps": 5_000}}.get(trainer, {})
+    long = parameters(trainer, 10_000, 5_000) if trainer != "argn" else {"epochs": 10_000, "patience": 0}
     with shared.client() as client:
         job = client.train(dataset, trainer=trainer, seed=2, **long)
         if long:
@@ -134,7 +157,7 @@ def test_cancel(shared: Server, dataset: str, trainer: str) -> None:
         assert client.job(job.name).state == "cancelled"
 
 
-def test_same_seed_same_model(shared: Server, dataset: str, models: dict[str, kohort.Model]) -> None:
+def test_same_seed_same_model(shared: Server, dataset: str, models: Models) -> None:
     with shared.client() as client:
         again = client.train(dataset, trainer="copula", seed=1).result()
         other = client.train(dataset, trainer="copula", seed=2).result()
