@@ -22,16 +22,20 @@ PREFERRED = "argn"
 """The default trainer, where it is installed."""
 
 
+_EXPORT = ("onnx",)
+"""What every trainer needs: nothing is published but as a graph."""
+
+
 @dataclass(frozen=True)
 class Spec:
-    """Where a trainer is (`module:Class`) and which packages it cannot do without."""
+    """Where a trainer is (`module:Class`) and which packages it cannot do without, besides `_EXPORT`."""
 
     target: str
     needs: tuple[str, ...] = ()
 
     def installed(self) -> bool:
         """Whether every needed package can be found; none is imported."""
-        return all(_found(package) for package in self.needs)
+        return all(_found(package) for package in (*_EXPORT, *self.needs))
 
     def load(self) -> type[Trainer]:
         """The class. Raises ValueError when there is none of that name."""

@@ -47,6 +47,7 @@ def test_a_sampling_node_needs_no_torch(shared: Server, tmp_path: Path) -> None:
     node = without(tmp_path, blocked, "--devices", "", "--import-unverified").start()
     try:
         with node.client() as client:
+            assert client.capabilities().trainers == ()
             model = client.import_model(bundle)
             assert not model.info.verified
             pd.testing.assert_frame_equal(client.sample(model, 500, seed=1), expected)

@@ -110,7 +110,10 @@ print(json.dumps([list(registry.trainers()), registry.default_trainer()]))
     [
         ({"ctgan"}, {"ctgan"}, {"auto", "copula"}),
         ({"torch"}, {"argn", "ctgan", "tvae"}, {"auto", "copula"}),
-        ({"scipy"}, {"auto", "copula"}, set()),
+        ({"scipy"}, {"auto", "copula", "tabddpm"}, {"independent"}),
+        ({"safetensors"}, {"argn", "ctgan", "medgan", "tabddpm"}, {"arf", "auto", "copula"}),
+        ({"sklearn"}, {"arf", "ctgan", "tvae"}, {"argn", "auto", "copula"}),
+        ({"onnx"}, {"argn", "arf", "copula", "dummy", "independent"}, set()),
     ],
 )
 def test_a_trainer_whose_package_is_missing_is_absent(
