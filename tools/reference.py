@@ -6,12 +6,17 @@ docs/settings.md from the settings. A test regenerates and compares.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor_pb2 as d
+
+if TYPE_CHECKING:
+    from trainers.base import TrainerInfo
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- Written by `make docs`; do not edit. -->\n"
@@ -97,38 +102,61 @@ def trainer_pages() -> str:
     """docs/trainers.md."""
     from trainers.registry import default_trainer, trainers
 
+    infos = [cls.info for cls in trainers().values()]
     parts = [
         f"{MARK}\n# Trainers\n\nWhat this installation can train; `kohort capabilities` shows that of a server."
-        f" The default is `{default_trainer()}`. How to add one: [adding-a-generator.md](adding-a-generator.md).\n"
+        f" The default is `{default_trainer()}`. [benchmarks.md](benchmarks.md) measures them beside each other,"
+        " [training.md](training.md) says what a job does, [conditional-sampling.md](conditional-sampling.md) what"
+        " conditions and completion guarantee, [adding-a-generator.md](adding-a-generator.md) how to add one.\n",
+        "| trainer | conditions | " + " | ".join(_ABILITIES) + " |\n|" + "---|" * (len(_ABILITIES) + 2),
     ]
-    for info in (cls.info for cls in trainers().values()):
-        parts.append(f"## {info.name}\n\n{info.display_name}. {info.description} Source: {info.reference}.\n")
-        if info.licence_note:
-            parts.append(f"**Licence.** {info.licence_note}\n")
-        can = {
-            "imputation": info.imputation,
-            "rebalancing": info.rebalancing,
-            "temperature": info.temperature,
-            "differential privacy": info.differential_privacy,
-            "GPU": info.gpu,
-            "resumes from a checkpoint": info.resumable,
-        }
-        parts.append("| can | |\n|---|---|")
-        parts += [f"| {name} | {'yes' if value else 'no'} |" for name, value in can.items()]
-        parts += [f"| condition `{o}` | {s.value} |" for o, s in sorted(info.conditions.items())]
-        if info.parameters:
-            parts.append("\n| parameter | type | default | range | meaning |\n|---|---|---|---|---|")
-        for p in info.parameters:
-            bounds = ", ".join(p.choices) or " to ".join(
-                "…" if b is None else f"{b:g}"
-                for b in (p.minimum, p.maximum)
-                if (p.minimum, p.maximum) != (None,) * 2
-            )
-            parts.append(
-                f"| `{p.name}` | {p.type.value} | `{p.default}` | {bounds} | {_line(p.description)} |"
-            )
-        parts.append("")
-    return "\n".join(parts)
+    for info in infos:
+        can = ["yes" if getattr(info, field) else "no" for field in _ABILITIES.values()]
+        parts.append(f"| [`{info.name}`](#{info.name}) | {_conditions(info)} | {' | '.join(can)} |")
+    for info in infos:
+        parts += _trainer(info)
+    return "\n".join([*parts, ""])
+
+
+_ABILITIES = {
+    "rebalancing": "rebalancing",
+    "completes rows": "imputation",
+    "temperature": "temperature",
+    "differential privacy": "differential_privacy",
+    "GPU": "gpu",
+    "resumes": "resumable",
+}
+"""Columns of the table of trainers, and the fields of `TrainerInfo` that they show."""
+
+
+def _conditions(info: TrainerInfo) -> str:
+    """How conditions are met: one word where that does not depend on the operator."""
+    ways = {support.value for support in info.conditions.values()}
+    if len(ways) == 1:
+        return ways.pop()
+    return ", ".join(f"`{operator}` {support.value}" for operator, support in sorted(info.conditions.items()))
+
+
+def _trainer(info: TrainerInfo) -> Iterator[str]:
+    yield f"\n## {info.name}\n\n**{info.display_name}.** {info.description}\n\nSource: {info.reference}.\n"
+    if info.licence_note:
+        yield f"**Licence.** {info.licence_note}\n"
+    if not info.parameters:
+        yield "No parameters."
+        return
+    yield "| parameter | type | default | range | meaning |\n|---|---|---|---|---|"
+    for p in info.parameters:
+        bounds = ", ".join(p.choices) or " to ".join(
+            "…" if b is None else f"{b:g}"
+            for b in (p.minimum, p.maximum)
+            if (p.minimum, p.maximum) != (None,) * 2
+        )
+        yield f"| `{p.name}` | {p.type.value} | {_default(p.default)} | {bounds} | {_line(p.description)} |"
+
+
+def _default(value: Any) -> str:
+    """As a request writes it, in JSON; nothing for an empty text."""
+    return "" if value == "" else f"`{json.dumps(value)}`"
 
 
 def settings_page() -> str:

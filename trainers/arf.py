@@ -1,4 +1,4 @@
-"""Adversarial random forests: seconds on a CPU, and the best model of small tables.
+"""Adversarial random forests: seconds on a CPU, and any columns given.
 
 The forest (`trainers.forests`) is grown on classes of columns (`trainers.bins`);
 its leaves, each of at least k patients, are the components of a mixture of
@@ -78,8 +78,8 @@ class ArfTrainer:
         description=(
             "A random forest that learns to tell patients from made-up rows; its leaves then give new ones. "
             "Trains in seconds on a CPU, honours any conditions exactly and completes rows. "
-            "The one for tables of hundreds to some thousands of patients; rare classes of large tables "
-            "come out less well."
+            "For tables of hundreds to some thousands of patients, where time is short or torch is not "
+            "installed; rare classes of large tables come out less well."
         ),
         reference="Watson, Blesch, Kapar, Wright, AISTATS 2023, PMLR 206, arXiv 2205.09435",
         parameters=_PARAMETERS,

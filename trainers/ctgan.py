@@ -155,7 +155,9 @@ class CtganTrainer:
         display_name="CTGAN",
         description=(
             "Conditional tabular GAN: two networks play against each other, asked for one class of one "
-            "column at a time. Minutes to hours; a GPU helps with large tables."
+            "column at a time, rare classes more often than they occur, so that they are learned. "
+            "For large tables of categories, and to compare with what was published of it; small tables "
+            "leave it little to learn from. Minutes to hours; a GPU helps with large tables."
         ),
         reference="Xu, Skoularidou, Cuesta-Infante, Veeramachaneni, NeurIPS 2019, arXiv 1907.00503",
         parameters=_PARAMETERS,

@@ -68,7 +68,7 @@ class GanLearner(ABC):
 
     Args:
         generator: [n, embedding] → [n, layout.width].
-        critic: of rows as `_critic_inputs` gives them.
+        critic: judges rows [n, layout.width] (or more columns, where a subclass adds some) → [n, 1].
     """
 
     def __init__(

@@ -261,11 +261,8 @@ class _Evidence:
         x, known = self._both([column.feature for column in columns])
         numbers = [column for column in columns if isinstance(column, NumberBins)]
         if not numbers:
-            contents = [column.content for column in columns if isinstance(column, ClassBins)]
-            encoders = [
-                content.encode(np.arange(content.named.size + content.rest.size)) for content in contents
-            ]
-            index = gather_all(ops, encoders, cast(ops, x, INT64))
+            tables = [column.table for column in columns if isinstance(column, ClassBins)]
+            index = gather_all(ops, tables, cast(ops, x, INT64))
             return _Span(index, ops.node("Add", index, _one(ops)), known)
         index = write_locate_all(ops, x, [column.bounds for column in numbers])
         nullable = [column.encoding.nulls for column in numbers]
