@@ -52,9 +52,9 @@ class Rule:
 
 RULES = (
     Rule(
-        lambda f: f.rows <= 1_000,
-        ("arf", "argn", "copula"),
-        "of few rows, forests learn most",
+        lambda f: f.rows <= 150,
+        ("copula", "arf", "argn"),
+        "so few rows bear distributions and correlations, and hardly more",
     ),
     Rule(
         lambda f: f.columns > 500,
@@ -62,14 +62,14 @@ RULES = (
         "it keeps to a bounded number of parents per column, which very wide tables need",
     ),
     Rule(
-        lambda f: f.seconds < 60 and not f.cuda,
+        lambda f: f.seconds < 30 + f.rows / 200 and not f.cuda,
         ("arf", "copula", "argn"),
-        "there is less than a minute, too short for a neural network without a GPU",
+        "there is too little time for a neural network without a GPU",
     ),
     Rule(
         lambda f: True,
         ("argn", "arf", "copula"),
-        "of tables of this size, autoregressive networks learn most",
+        "of tables of this size, autoregressive networks learn most (docs/benchmarks.md)",
     ),
 )
 """The first that holds decides; of its trainers the first that is installed and models the columns."""

@@ -40,14 +40,15 @@ def facts(rows: int = 20_000, columns: int = 20, **fields: Any) -> Facts:
 @pytest.mark.parametrize(
     ("given", "chosen"),
     [
-        (facts(303), "arf"),
-        (facts(1_000), "arf"),
-        (facts(1_001), "argn"),
-        (facts(303, cuda=True), "arf"),
+        (facts(150), "copula"),
+        (facts(151), "argn"),
+        (facts(150, cuda=True), "copula"),
         (facts(20_000, columns=600), "argn"),
-        (facts(20_000, seconds=30), "arf"),
+        (facts(20_000, seconds=129), "arf"),
+        (facts(20_000, seconds=131), "argn"),
         (facts(20_000, seconds=30, cuda=True), "argn"),
-        (facts(1_000_000), "argn"),
+        (facts(1_000_000), "arf"),
+        (facts(1_000_000, seconds=7_200.0), "argn"),
     ],
 )
 def test_the_table_decides(everything: dict[str, type], given: Facts, chosen: str) -> None:
