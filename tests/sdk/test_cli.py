@@ -10,6 +10,8 @@ import pytest
 from fake_parts import CODE, Fault, rows_of
 
 import kohort
+from kohort import spec
+from kohort.cli import limits
 from kohort.cli.main import run
 from kohort.v1 import schema_pb2, training_pb2
 
@@ -40,6 +42,10 @@ def test_help_and_version(cli):
     commands = "capabilities upload infer datasets delete train watch jobs cancel models sample complete"
     assert all(name in out for name in (*commands.split(), "download", "import", "load"))
     assert cli("--version") == (0, f"kohort {kohort.__version__}\n", "")
+
+
+def test_a_row_is_drawn_as_often_as_the_clients_draw_it():
+    assert limits.MAX_ATTEMPTS == spec.MAX_ATTEMPTS
 
 
 def test_it_runs_as_a_module_and_as_a_script(fake):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -22,15 +21,12 @@ def predictors(columns: dict[str, np.ndarray]) -> np.ndarray:
     )
 
 
-def test_heart_trains_in_seconds_and_teaches_a_classifier(
+def test_a_forest_of_heart_patients_teaches_a_classifier(
     fit: Any, heart: Table, draw: Any, floats: Any
 ) -> None:
     order = np.random.default_rng(0).permutation(303)
     train, rest = heart.take(np.sort(order[:212])), floats(heart.take(np.sort(order[212:])).arrays)
-    began = time.process_time()
-    generator = fit("arf", train, quick={})
-    assert time.process_time() - began < 5
-    drawn = floats(draw(generator, 1_000))
+    drawn = floats(draw(fit("arf", train, quick={}), 1_000))
     model = RandomForestClassifier(100, min_samples_leaf=3, random_state=0)
     model.fit(predictors(drawn), drawn["num"] > 0)
     auc = roc_auc_score(rest["num"] > 0, model.predict_proba(predictors(rest))[:, 1])

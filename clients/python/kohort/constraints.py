@@ -13,17 +13,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from kohort.columns import Array
+from kohort.columns import Array, Mask
 from kohort.problem import Problem, Violation
 from kohort.rules import Allowed, Combination, Constraint, OneHot, Order, Range, Unique, columns_of
 from kohort.schema import Column, Handling, Kind, Storage, TableSchema
 from kohort.values import read_value
 
 __all__ = ["check_constraints", "holds", "range_of"]
-
-Mask = npt.NDArray[np.bool_]
 
 _LABELS = frozenset({Kind.BOOLEAN, Kind.CATEGORY, Kind.ORDINAL, Kind.CODE})
 _NUMERIC = frozenset(

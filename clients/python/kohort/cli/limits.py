@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kohort.wishes import Limits
 
 MAX_ATTEMPTS = 1000
+"""That of `kohort.spec`, said again so that `--help` need not import numpy; a test compares them."""
 
 Where = Annotated[
     list[str] | None,
