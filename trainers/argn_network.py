@@ -72,7 +72,8 @@ class Network(nn.Module):
         """Cross-entropy of every slot of every row, [n, slots]; 0 where it does not apply or is given."""
         hidden = functional.relu(self.sight(self.embed(tokens), shown))
         hidden = functional.dropout(hidden, self.dropout, self.training).transpose(0, 1)
-        result = torch.empty_like(tokens.T, dtype=hidden.dtype)
+        # In single precision whatever the layers are computed in.
+        result = torch.empty_like(tokens.T, dtype=torch.float32)
         widths = [len(group.places) * group.size for group in self._groups]
         last, last_bias = torch.split(self.last, widths), torch.split(self.last_bias, widths)
         parts = zip(self._groups, last, last_bias, strict=True)
@@ -88,7 +89,7 @@ class Network(nn.Module):
             each = functional.cross_entropy(
                 logits.flatten(0, 1), wanted.flatten(), ignore_index=-1, reduction="none"
             )
-            result[places] = each.view(len(places), -1)
+            result[places] = each.float().view(len(places), -1)
         return result.T if shown is None else result.T * (1 - shown)
 
     def logits(self, slot: int, visible: Tensor, tokens: Tensor) -> Tensor:

@@ -144,6 +144,22 @@ def test_holds_back_patients_where_none_are_given_for_validation() -> None:
     assert all(np.isfinite(report.losses["validation"]) for report in reports)
 
 
+def test_trains_in_mixed_precision(model: Any) -> None:
+    import torch
+
+    network = model.network
+    tokens = torch.from_numpy(
+        model.vocabulary.encode(model.encoding.encode(related(200), np.random.default_rng(0)))
+    )
+    shown = (torch.rand(200, len(model.vocabulary.slots)) < 0.5).float()
+    exact = network.losses(tokens.long(), shown)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = network.losses(tokens.long(), shown)
+    assert rough.dtype == torch.float32
+    assert not torch.equal(rough, exact)
+    assert (rough - exact).abs().mean() < 0.02
+
+
 def wide(columns: int, rows: int) -> Table:
     """Column 2i + 1 repeats column 2i, most of the time."""
     rng = np.random.default_rng(0)
