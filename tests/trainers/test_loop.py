@@ -1,101 +1,21 @@
-"""The training loop and its checkpoints, with a small regression as the model."""
+"""The training loop, with a small regression as the model."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
-from torch import Tensor, nn
 
 from kohort.problem import Problem
 from kohort.schema import Finding
-from trainers import checkpoint as checkpoints
+from tests.trainers.regression import ROWS, Regression, plan_of, train
 from trainers import loop
-from trainers.base import Hooks, Progress, Stopped
-from trainers.checkpoint import Checkpoint, State
-from trainers.compute import autocast, clipped, ran_out_of_memory, seeded
-from trainers.loop import Outcome, Plan, run
-
-ROWS = 96
-
-
-class Regression:
-    """Learns a line with noise from both random streams; `validation` are its losses, in turn."""
-
-    def __init__(self, validation: list[float] | None = None) -> None:
-        data = np.random.default_rng(0).normal(size=(ROWS, 4)).astype(np.float32)
-        self.x, self.y = torch.from_numpy(data), torch.from_numpy(data.sum(axis=1, keepdims=True))
-        with seeded(5):
-            self.net = nn.Sequential(
-                nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 1)
-            )
-            self.average = nn.Linear(1, 1, bias=False)
-        self.adam = torch.optim.Adam(self.net.parameters(), lr=1e-2)
-        self.seen: list[np.ndarray] = []
-        self.sizes: list[int] = []
-        self.fails: Callable[[int], BaseException | None] = lambda rows: None
-        self.validation = validation
-        self.shares: list[tuple[int, float]] = []
-
-    def step(self, rows: np.ndarray, rng: np.random.Generator) -> Mapping[str, float | Tensor]:
-        self.net.train()
-        x, y = self.x[rows], self.y[rows] + float(rng.normal())
-        loss = (self.net(x) - y).square().mean()
-        self.adam.zero_grad()
-        loss.backward()
-        norm = clipped(self.net, 5.0)
-        self.adam.step()
-        if error := self.fails(rows.size):  # the networks have changed by now
-            raise error
-        self.seen.append(rows)
-        self.sizes.append(rows.size)
-        return {"loss": loss, "gradient_norm": norm}
-
-    def validate(self) -> float:
-        self.net.eval()
-        if self.validation is not None:
-            return self.validation.pop(0) if self.validation else math.nan
-        with torch.no_grad():
-            noise = torch.randn_like(self.y)
-            return float((self.net(self.x) - self.y - noise).square().mean())
-
-    def modules(self) -> Mapping[str, nn.Module]:
-        return {"net": self.net, "average": self.average}
-
-    def optimisers(self) -> Mapping[str, torch.optim.Optimizer]:
-        return {"adam": self.adam}
-
-    def epoch_done(self, epoch: int, share: float) -> None:
-        self.shares.append((epoch, share))
-        for group in self.adam.param_groups:
-            group["lr"] = 1e-2 * (1 - 0.9 * share)
-
-    def weights(self) -> bytes:
-        return b"".join(value.numpy().tobytes() for value in self.net.state_dict().values())
-
-
-def plan_of(**changes: Any) -> Plan:
-    return Plan(**{"rows": ROWS, "epochs": 4, "batch_size": 20, "seed": 3, **changes})
-
-
-def train(learner: Regression, plan: Plan, hooks: Hooks | None = None) -> Outcome:
-    hooks = hooks or Hooks()
-    return run(learner, plan, hooks, Checkpoint(hooks, "test", [plan.seed]))
-
-
-def kept(folder: Path) -> State:
-    hooks = Hooks(checkpoints=folder)
-    state = Checkpoint(hooks, "test", [3]).load()
-    assert state is not None
-    return state
+from trainers.base import Hooks, Progress
+from trainers.compute import autocast, ran_out_of_memory
+from trainers.loop import Outcome
 
 
 def test_an_epoch_meets_every_row_once_in_an_order_of_its_own() -> None:
@@ -271,128 +191,6 @@ def test_losses_that_leave_the_numbers_end_training() -> None:
     with pytest.raises(Problem) as caught:
         train(learner, plan_of())
     assert caught.value.reason == "TRAINING_DIVERGED"
-
-
-# --- checkpoints
-
-
-@pytest.mark.parametrize("steps", [1, 5, 7, 10, 19])
-def test_a_run_that_is_taken_up_ends_as_if_never_interrupted(tmp_path: Path, steps: int) -> None:
-    whole = Regression()
-    expected = train(whole, plan_of())
-    reports: list[Progress] = []
-    interrupted = Regression()
-    stop = lambda: len(interrupted.seen) >= steps  # noqa: E731
-    with pytest.raises(Stopped):
-        train(interrupted, plan_of(), Hooks(reports.append, stop, checkpoints=tmp_path))
-    resumed = Regression()
-    assert train(resumed, plan_of(), Hooks(reports.append, checkpoints=tmp_path)) == expected
-    assert len(resumed.seen) == 20 - steps
-    assert resumed.weights() == whole.weights()
-    assert [r.step for r in reports] == [1, 2, 3, 4]
-    plain: list[Progress] = []
-    train(Regression(), plan_of(), Hooks(plain.append))
-    assert [r.losses for r in reports] == [r.losses for r in plain]
-
-
-def test_what_was_best_and_how_long_ago_outlives_the_worker(tmp_path: Path) -> None:
-    losses = [3.0, 1.0, 2.0, 2.0, 2.0, 0.5]
-    whole = Regression(list(losses))
-    expected = train(whole, plan_of(epochs=9, patience=3))
-    assert expected == Outcome(5, 2, "early")
-    first = Regression(losses[:3])
-    stop = lambda: len(first.seen) >= 17  # noqa: E731
-    with pytest.raises(Stopped):
-        train(first, plan_of(epochs=9, patience=3), Hooks(should_stop=stop, checkpoints=tmp_path))
-    second = Regression(losses[3:])
-    assert train(second, plan_of(epochs=9, patience=3), Hooks(checkpoints=tmp_path)) == expected
-    assert second.weights() == whole.weights()
-
-
-def test_a_halved_batch_outlives_the_worker_and_is_said_again(tmp_path: Path) -> None:
-    found: list[Finding] = []
-    first = Regression()
-    first.fails = lambda rows: MemoryError() if rows > 10 else None
-    stop = lambda: len(first.seen) >= 4  # noqa: E731
-    with pytest.raises(Stopped):
-        train(first, plan_of(), Hooks(should_stop=stop, checkpoints=tmp_path))
-    second = Regression()
-    train(second, plan_of(), Hooks(warn=found.append, checkpoints=tmp_path))
-    assert max(second.sizes) == 10
-    assert [f.reason for f in found] == ["BATCH_HALVED"]
-
-
-def test_a_run_out_of_time_is_not_trained_again(tmp_path: Path) -> None:
-    clock = itertools.count(0)
-    first, second = Regression(), Regression()
-    hooks = Hooks(seconds_left=lambda: 13 - next(clock), checkpoints=tmp_path)
-    train(first, plan_of(epochs=100), hooks)
-    outcome = train(second, plan_of(epochs=100), Hooks(seconds_left=lambda: -1.0, checkpoints=tmp_path))
-    assert outcome.stopped == "time"
-    assert second.weights() == first.weights()
-    assert not second.seen
-
-
-def test_a_checkpoint_is_safetensors_and_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
-    train(Regression(), plan_of(), Hooks(checkpoints=tmp_path))
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
-    told = json.loads((tmp_path / "test.json").read_bytes())
-    arrays = load_file(tmp_path / told["arrays"])
-    assert {name.split(".")[0] for name in arrays} == {"module", "optimiser", "best"}
-    assert told["values"]["epoch"] == 4
-    assert not any(ROWS in array.shape for array in arrays.values())
-
-
-@pytest.mark.parametrize("file", ["test.json", "*.safetensors"])
-@pytest.mark.parametrize("damage", ["cut", "noise", "empty", "gone"])
-def test_a_damaged_checkpoint_is_ignored(tmp_path: Path, file: str, damage: str) -> None:
-    first, second = Regression(), Regression()
-    with pytest.raises(Stopped):
-        train(first, plan_of(), Hooks(should_stop=lambda: len(first.seen) > 6, checkpoints=tmp_path))
-    kept(tmp_path)
-    (path,) = tmp_path.glob(file)
-    data = path.read_bytes()
-    if damage == "gone":
-        path.unlink()
-    else:
-        path.write_bytes({"cut": data[: len(data) // 2], "noise": b"\x80pickle" * 99, "empty": b""}[damage])
-    train(second, plan_of(), Hooks(checkpoints=tmp_path))
-    assert len(second.seen) == 20
-
-
-def test_a_checkpoint_of_another_run_is_ignored(tmp_path: Path) -> None:
-    hooks = Hooks(checkpoints=tmp_path)
-    Checkpoint(hooks, "test", {"seed": 1}).save(State({"a": np.ones(3)}, {"epoch": 2}))
-    assert Checkpoint(hooks, "test", {"seed": 2}).load() is None
-    assert Checkpoint(hooks, "other", {"seed": 1}).load() is None
-    found = Checkpoint(hooks, "test", {"seed": 1}).load()
-    assert found is not None
-    assert found.values == {"epoch": 2}
-
-
-def test_a_save_that_fails_halfway_leaves_the_one_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    warned: list[Finding] = []
-    hooks = Hooks(warn=warned.append, checkpoints=tmp_path)
-    point = Checkpoint(hooks, "test", 1)
-    point.save(State({"a": np.ones(3)}, {"epoch": 1}))
-    replace = Path.replace
-
-    def full(self: Path, target: Path) -> Path:
-        if target.suffix == ".json":
-            raise OSError(28, "No space left on device")
-        return replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", full)
-    point.save(State({"a": np.zeros(3)}, {"epoch": 2}))
-    point.save(State({"a": np.zeros(3)}, {"epoch": 2}))
-    found = point.load()
-    assert found is not None
-    assert found.values == {"epoch": 1}
-    assert found.arrays["a"].tolist() == [1, 1, 1]
-    assert [f.reason for f in warned] == ["STORAGE_FULL"]
 
 
 def test_mixed_precision_is_for_cuda_alone() -> None:
