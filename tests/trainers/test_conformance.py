@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,25 @@ def test_stops_at_the_first_question_that_says_so(fit: Any, heart: Table, name: 
     with pytest.raises(Stopped):
         fit(name, heart, stopped.hooks)
     assert stopped.refused == 1
+
+
+def test_trains_in_mixed_precision(
+    fit: Any, heart: Table, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU computes in half precision, computed so here."""
+    if not registry.trainer(name).info.gpu:
+        pytest.skip(f"{name} uses no GPU")
+    import torch
+
+    # Whoever computes with it has imported it by name.
+    fit(name, heart)
+    used = [m for key, m in sys.modules.items() if key.startswith("trainers.") and hasattr(m, "autocast")]
+    for module in used:
+        monkeypatch.setattr(module, "autocast", lambda device: torch.autocast("cpu", dtype=torch.bfloat16))
+    watch = Watch()
+    generator = fit(name, heart, watch.hooks)
+    assert all(np.isfinite([*p.losses.values()]).all() for p in watch.steps)
+    check_parity(generator, export(generator, heart.schema))
 
 
 def test_a_fit_that_goes_on_from_a_checkpoint_ends_the_same(
