@@ -24,8 +24,6 @@ from server.watch import Watch
 from trainers import registry
 from trainers.base import TrainerInfo
 
-_MAX_SEED = 1 << 63
-
 
 class TrainingService(training_pb2_grpc.TrainingServiceServicer):
     """See training.proto, which says what each call promises."""

@@ -159,6 +159,5 @@ requests = sa.Table(
     sa.Index(None, "expire_time"),
 )
 
-# Rows that transactions lock to take turns where counting must be exact.
+# Rows ("queue", "uploads") that transactions lock to take turns where counting must be exact.
 turns = sa.Table("turns", metadata, sa.Column("name", sa.String(32), primary_key=True))
-TURNS = ("queue", "uploads")

@@ -14,9 +14,6 @@ from kohort.cli.overrides import Acknowledge, Constraints, Drop, Fakes, Kinds, o
 from kohort.cli.show import err, out, show_findings, show_schema, show_table, write_json
 from kohort.cli.state import STATE
 
-DataFile = Annotated[
-    Path, typer.Argument(help="A .csv, .parquet or .xlsx file.", exists=True, dir_okay=False)
-]
 Table = Annotated[str, typer.Option(help="The table's name.")]
 SubjectKey = Annotated[str, typer.Option(help="The column that identifies the patient.")]
 
