@@ -119,7 +119,7 @@ def authorise_completion(principal: Principal) -> None:
     whether that person was learned from: for those alone who may see the data.
     """
     if not _HANDLING_DATA & principal.roles:
-        raise Problem("PERMISSION_DENIED", "partial_rows need the role trainer or custodian")
+        raise Problem("PERMISSION_DENIED", "partial_rows need the role trainer, custodian or admin")
 
 
 def _peer_uris(call: Call) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -26,15 +27,19 @@ _SMALLEST, _STEPS = 32, 10
 _RANKED = 16_384
 """Rows that the numbers of the finished generator are ranked among."""
 
-_SHARED = frozenset({"epochs", "batch_size", "max_categories"})
-
 
 def game(
     epochs: int, discriminator_steps: int, learning_rate: float, weight_decay: float
 ) -> tuple[Parameter, ...]:
     """The parameters of a game."""
+    shared = {parameter.name: parameter for parameter in training(epochs)}
+    batches = (
+        f"Rows per step at most; small tables take a {_STEPS}th of their rows, but at least {_SMALLEST}."
+    )
     return (
-        *(parameter for parameter in training(epochs) if parameter.name in _SHARED),
+        shared["epochs"],
+        replace(shared["batch_size"], description=said),
+        shared["max_categories"],
         Parameter(
             "discriminator_steps",
             ParameterType.INTEGER,

@@ -41,7 +41,7 @@ def test_columns_in_any_order(make_table, toy, order):
     assert [column.column for column in report.columns] == [column.name for column in table.schema.columns]
 
 
-def test_the_default_trainer(table):
+def test_a_trained_generator_and_its_graph_agree(table):
     tables = TableSet({"all": table})
     generator = CopulaTrainer().fit(FitRequest(tables, TableSet({}), {}, seed=1), Hooks())
     check_parity(generator, export_graph(generator, table.schema))
