@@ -13,6 +13,7 @@ from kohort.conditions import Condition, PartialRows, Rebalancing
 from kohort.partial import cut
 from kohort.problem import Problem
 from kohort.programs import Draws, SampleSpec, check_spec
+from kohort.rules import Order, Range
 from kohort.schema import Storage
 from tests.conditional_generator import JOINT, TABLE, toy_bundle
 
@@ -101,6 +102,23 @@ def test_conditions_and_constraints_hold_for_completed_rows():
     found = complete(rows, conditions=(Condition("age", minimum="40"), Condition("smoker", one_of=("no",))))
     assert found["age"].values.min() >= 40
     assert set(found["smoker"].to_python()) == {"no"}
+
+
+@pytest.mark.parametrize("rule", [Range("age", maximum="50"), Order("age", "outcome")])
+def test_rows_that_break_a_constraint_are_refused_by_column(rule):
+    bundle = toy_bundle((rule,)).program()
+    cells = {"age": [None, 51], "outcome": [1, 0]}
+    there = {name: [cell is not None for cell in column] for name, column in cells.items()}
+    rows = PartialRows(
+        {
+            name: Array.make(Storage.INT64, [cell or 0 for cell in column], there[name])
+            for name, column in cells.items()
+        }
+    )
+    with pytest.raises(Problem) as caught:
+        list(bundle.units(SampleSpec(5, partial=rows), 0, 2))
+    assert (caught.value.reason, caught.value.violations[0].field) == ("INVALID_REQUEST", f"{TABLE.name}.age")
+    assert "51" not in str(caught.value)
 
 
 def test_one_column_is_rebalanced_while_others_are_handed_in():

@@ -108,6 +108,7 @@ class Ask:
         )
         for test in self._tests:
             completion.check(test.column.name, test.where, test.holds)
+        completion.keep(self._constraints, plan.table)
         return completion
 
     def _rebalance(self) -> _Shares | None:

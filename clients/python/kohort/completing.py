@@ -10,15 +10,17 @@ gives null then, null it stays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from kohort.columns import Array, Mask
 from kohort.conditions import PartialRows
+from kohort.constraints import holds
 from kohort.features import Doubles, Feature, Opaque, Relative
 from kohort.problem import Problem
+from kohort.rules import Constraint, columns_of, rule_name
 from kohort.schema import Handling, Storage, TableSchema
 
 FILLING = 32
@@ -100,6 +102,14 @@ class Completion:
         array = self._arrays.get(column)
         if array is not None and (array.is_valid() & ~holds(array)).any():
             raise Problem.at("INVALID_REQUEST", where, "a row handed in contradicts the condition")
+
+    def keep(self, constraints: Iterable[Constraint], table: TableSchema) -> None:
+        """Refuses rows that break a constraint by what was handed in. Raises Problem INVALID_REQUEST."""
+        for constraint in constraints:
+            names = columns_of(constraint)
+            if self.columns.issuperset(names) and not holds([constraint], table, self._arrays).all():
+                said = f"a row handed in breaks a constraint of the model ({rule_name(constraint)})"
+                raise Problem.at("INVALID_REQUEST", f"{table.name}.{names[0]}", said)
 
     def wanted(self, units: Units) -> Mask:
         """Which units have a row, [n]."""
