@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe line that is logged."""
     log_format: Literal["json", "console"] = "json"
-    """One JSON object a line, or text for a person."""
+    """`json`: one JSON object a line; `console`: lines for a person."""
 
     @field_validator("devices")
     @classmethod
