@@ -227,7 +227,8 @@ def _fate(field: str, column: Column, declared: Declared, facts: Facts) -> _Fate
         return _Fate(asked)
     fresh = asked is Handling.REGENERATE or (column.kind is Kind.ID and facts.present > 0)
     if fresh and column.storage not in (Storage.INT64, Storage.STRING):
-        raise Problem.at("INVALID_SCHEMA", field, "only whole numbers and texts can be keys; drop the column")
+        said = "only whole numbers and texts can be keys or have fakes; drop the column"
+        raise Problem.at("INVALID_SCHEMA", field, said)
     if not supported(fake or "key", column.storage) and fresh:
         raise Problem.at("INVALID_SCHEMA", field, "there are no such fakes for the storage of the column")
     found = None

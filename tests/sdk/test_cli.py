@@ -59,6 +59,7 @@ def test_capabilities(cli):
     assert code == 0
     assert "copula (default)" in out
     assert "epochs" in out
+    assert "\nConditions: " in out
 
 
 def test_json_may_stand_anywhere(cli):
@@ -347,13 +348,16 @@ def test_rows_are_completed(cli, fake, tmp_path):
     whole = pd.read_csv(out)
     assert whole["sex"].iloc[0] == "f"
     assert whole["bmi"].iloc[1] == 20.5
+    rows.write_text("sex,bmi\n")
+    code, _, err = cli("complete", "models/one", rows)
+    assert (code, "at least one row" in err) == (3, True)
     rows.write_text("colour\nred\n")
     code, _, err = cli("complete", "models/one", rows)
     assert (code, "UNKNOWN_COLUMN" in err, "red" in err) == (3, True, False)
 
 
 def test_a_condition_that_makes_no_sense_is_a_usage_error(cli, fake):
-    for option in ("--where=age", "--where=age=..", "--rebalance=age"):
+    for option in ("--where=age", "--where=age=..", "--rebalance=age", "--augment=2"):
         assert cli("sample", "models/one", 5, option)[0] == 2
     assert not fake.calls
 
@@ -362,6 +366,18 @@ def test_what_cannot_be_met_is_refused(cli, fake):
     fake.fail("Sample", Fault(CODE.FAILED_PRECONDITION, "7 units before it", "CONDITION_UNSATISFIED"))
     code, _, err = cli("sample", "models/one", 5, "--where", "sex=f")
     assert (code, "7 units before it" in err) == (3, True)
+
+
+def test_an_error_as_json_says_how_far_a_sample_came(cli, tmp_path):
+    from tests.conditional_generator import toy_bytes
+
+    bundle = tmp_path / "toy.kohort"
+    bundle.write_bytes(toy_bytes())
+    never = ("--where", "age=40..42", "--where", "score=0..", "--where", "flag=true", "--max-attempts", 1)
+    code, _, err = cli("load", bundle, 500, "--seed", 1, *never, "--json")
+    error = json.loads(err.splitlines()[-1])["error"]
+    assert (code, error["reason"]) == (3, "CONDITION_UNSATISFIED")
+    assert int(error["metadata"]["units_reached"]) >= 0
 
 
 def test_a_bundle_samples_and_completes_without_a_server(cli, tmp_path):
@@ -378,6 +394,8 @@ def test_a_bundle_samples_and_completes_without_a_server(cli, tmp_path):
     found = pd.read_csv(out)
     assert (found["sex"].iloc[0], found["age"].iloc[1], len(found)) == ("F", 44, 2)
     assert cli("load", bundle, 5, "--complete", rows)[0] == 2
+    assert cli("load", bundle, 5, "--augment", 2)[0] == 2
+    assert cli("load", bundle, "--augment", 0)[0] == 3
     assert cli("load", bundle, 5, "--where", "sex=X")[0] == 3
     assert cli("load", bundle, "--augment", 2, "-o", out)[0] == 0
     assert len(pd.read_csv(out)) == 400

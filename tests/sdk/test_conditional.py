@@ -254,7 +254,10 @@ def test_requests_that_say_nothing_sound_are_refused_by_field(change, field):
 
 def test_options_say_the_same():
     said = limits(
-        ["age=60..80", "age=..80", "sex=F", "smoker=yes,former", 'ward=["A, left"]', "stay=PT1H.."],
+        [
+            *("age=60..80", "age=..80", "sex=F", "smoker=yes,former", 'ward=["A, left"]', "stay=PT1H.."),
+            "decade=[70-80)",
+        ],
         ["bmi"],
         ["score"],
         "outcome=1:0.5,0:1.5",
@@ -269,13 +272,14 @@ def test_options_say_the_same():
         Condition("smoker", one_of=("yes", "former")),
         Condition("ward", one_of=("A, left",)),
         Condition("stay", minimum="PT1H"),
+        Condition("decade", one_of=("[70-80)",)),
         Condition("bmi", is_null=True),
         Condition("score", is_null=False),
     ]
     assert said["rebalance"] == {"outcome": {"1": 0.5, "0": 1.5}}
 
 
-@pytest.mark.parametrize("where", ["age", "=3", "age=..", "ward=[1]", "ward=[oops"])
+@pytest.mark.parametrize("where", ["age", "=3", "age=..", "ward=[1]", "ward=[oops]"])
 def test_options_that_make_no_sense_are_refused(where):
     import typer
 

@@ -47,7 +47,10 @@ def read_partial(rows: Rows, schema: Schema, first_unit: int = 0) -> PartialRows
         arrays = {name: _checked(array, table.column(name), table) for name, array in rows.items()}
     else:
         arrays = _from_frame(rows, table)
-    return PartialRows(arrays, first_unit, table.name)
+    partial = PartialRows(arrays, first_unit, table.name)
+    if not arrays or not partial.row_count:
+        raise Problem.at("INVALID_REQUEST", "rows", "need at least one row and one column")
+    return partial
 
 
 def pieces(partial: PartialRows, size: Callable[[PartialRows], int]) -> Iterator[PartialRows]:

@@ -110,6 +110,8 @@ def _fields(error: BaseException) -> dict[str, Any]:
     for name in ("code", "reason", "hint", "request_id", "retry_after"):
         if getattr(error, name, None):
             found[name] = getattr(error, name)
+    if getattr(error, "metadata", None):
+        found["metadata"] = dict(error.metadata)  # type: ignore[attr-defined]
     violations = getattr(error, "violations", ())
     if violations:
         found["violations"] = [{"field": v.field, "description": v.description} for v in violations]

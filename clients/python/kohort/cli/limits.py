@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kohort.wishes import Limits
 
 MAX_ATTEMPTS = 1000
+DEFAULT_UNITS = 1000
 """That of `kohort.spec`, said again so that `--help` need not import numpy; a test compares them."""
 
 Where = Annotated[
@@ -49,6 +50,15 @@ Attempts = Annotated[
 Augment = Annotated[float | None, typer.Option(help="So many rows per training row, instead of a number.")]
 
 
+def how_many(n: int | None, augment: float | None) -> int | None:
+    """How many units n or --augment ask for; None: the latter says it. Raises BadParameter."""
+    if augment is None:
+        return n or DEFAULT_UNITS
+    if n is not None:
+        raise typer.BadParameter("say how many either by n or by --augment")
+    return None
+
+
 def limits(
     where: Iterable[str] | None,
     null: Iterable[str] | None,
@@ -79,14 +89,16 @@ def _condition(text: str) -> Condition:
     column, found, wanted = text.partition("=")
     if not found or not column:
         raise typer.BadParameter(f"{text!r} is not of the form column=value")
-    if wanted.startswith("["):
+    # Classes such as [70-80) begin with a bracket as well; only what also ends with one is a list.
+    if wanted.startswith("[") and wanted.endswith("]"):
         try:
             values = json.loads(wanted)
         except json.JSONDecodeError:
             values = None
         if isinstance(values, list) and values and all(isinstance(value, str) for value in values):
             return Condition(column, one_of=tuple(values))
-        raise typer.BadParameter(f"{column}: {wanted!r} is no JSON list of texts")
+        hint = """write one that stands in brackets, or has a comma, as column=["[a]", "b, c"]"""
+        raise typer.BadParameter(f"{column}: {wanted!r} is no JSON list of texts; {hint}")
     between = re.fullmatch(r"(.*?)\.\.(.*)", wanted)
     if between:
         low, high = between.groups()

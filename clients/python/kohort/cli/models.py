@@ -22,12 +22,11 @@ from kohort.cli.limits import (
     Temperature,
     TopP,
     Where,
+    how_many,
     limits,
 )
 from kohort.cli.show import err, out, show_findings, show_table, write_json
 from kohort.cli.state import STATE
-
-DEFAULT_UNITS = 1000
 
 ModelName = Annotated[str, typer.Argument(help="models/...")]
 OptionalUnits = Annotated[
@@ -82,7 +81,7 @@ def sample(
     """Stream synthetic patients to a file or to stdout, with a note of where they come from."""
     check_suffix(output)
     asked = limits(where, null, not_null, rebalance, temperature, top_p, max_attempts)
-    units = n or (None if augment else DEFAULT_UNITS)
+    units = how_many(n, augment)
     with STATE.connect() as client:
         batches = client.sample_batches(
             model, units, seed=seed, start=start, augmentation_factor=augment, **asked
@@ -187,8 +186,9 @@ def load(
 ) -> None:
     """Sample from a bundle file on this machine, without a server, or complete rows."""
     check_suffix(output)
-    if rows is not None and (n or augment):
+    if rows is not None and (n is not None or augment is not None):
         raise typer.BadParameter("how many rows there are is the file's to say")
+    asked_for = how_many(n, augment)
     from kohort.bundle import load as load_bundle
     from kohort.cli.offline import sample_bundle
     from kohort.wishes import spec_of
@@ -200,8 +200,10 @@ def load(
     for warning in caught:
         err.print(f"! {warning.message}", markup=False, highlight=False)
     partial = None if rows is None else bundle.partial(rows, start)
-    units = n or (bundle.augmented(augment) if augment else DEFAULT_UNITS)
-    units = units if partial is None else partial.row_count
+    if partial is not None:
+        units = partial.row_count
+    else:
+        units = bundle.augmented(augment or 0.0) if asked_for is None else asked_for
     spec = spec_of(secrets.randbits(63) if seed is None else seed, **asked, partial=partial)
     _write(sample_bundle(bundle, file.name, units, spec, start), units, output)
 

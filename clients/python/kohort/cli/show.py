@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kohort.progress import figures, headline, steps
-from kohort.resources import Capabilities, JobInfo, to_json
-from kohort.schema import Finding, Schema
+from kohort.resources import Capabilities, JobInfo, TrainerInfo, to_json
+from kohort.schema import Column, Finding, Schema
 
 # Answers go to stdout; what only a person wants goes to stderr.
 # A pipe has no width that a table would have to be cut to.
@@ -55,10 +55,14 @@ def show_schema(schema: Schema) -> None:
         show_table(
             ("column", "kind", "storage", "handling", "why", "unit"),
             (
-                (c.name, c.kind.value, c.storage.value, c.handling.value, c.handling_reason, c.unit)
+                (c.name, c.kind.value, c.storage.value, _handled(c), c.handling_reason, c.unit)
                 for c in one.columns
             ),
         )
+
+
+def _handled(column: Column) -> str:
+    return f"{column.handling.value}: {column.fake}" if column.fake else column.handling.value
 
 
 def show_findings(findings: Iterable[Finding]) -> None:
@@ -98,6 +102,7 @@ def show_capabilities(found: Capabilities) -> None:
     for trainer in found.trainers:
         default = " (default)" if trainer.name == found.default_trainer else ""
         out.print(f"\n{trainer.name}{default}: {trainer.description}", markup=False, highlight=False)
+        out.print(_abilities(trainer), markup=False, highlight=False)
         if trainer.licence_note:
             out.print(f"Licence: {trainer.licence_note}", markup=False, highlight=False)
         if trainer.parameters:
@@ -115,6 +120,13 @@ def show_capabilities(found: Capabilities) -> None:
     show_table(
         ("limit", "value"), ((name.removeprefix("max_"), f"{value:,}") for name, value in limits.items())
     )
+
+
+def _abilities(trainer: TrainerInfo) -> str:
+    ways = sorted(set(trainer.conditions.values()))
+    said = [f"Conditions: {', '.join(ways) or 'none'}"]
+    said += ["completes rows"] * trainer.imputation + ["takes temperature and top-p"] * trainer.temperature
+    return "; ".join(said)
 
 
 def _range(parameter: Any) -> str:
