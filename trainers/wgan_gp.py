@@ -33,9 +33,7 @@ def game(
 ) -> tuple[Parameter, ...]:
     """The parameters of a game."""
     shared = {parameter.name: parameter for parameter in training(epochs)}
-    batches = (
-        f"Rows per step at most; small tables take a {_STEPS}th of their rows, but at least {_SMALLEST}."
-    )
+    said = f"Rows per step at most; small tables take a {_STEPS}th of their rows, but at least {_SMALLEST}."
     return (
         shared["epochs"],
         replace(shared["batch_size"], description=said),
