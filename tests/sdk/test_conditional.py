@@ -108,6 +108,26 @@ def test_what_makes_no_sense_is_refused_here(client, fake, given, error):
 
 
 @pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"temperature": "hot"}, "temperature"),
+        ({"top_p": None}, "top_p"),
+        ({"conditions": 5}, "conditions"),
+        ({"conditions": ["age"]}, "conditions"),
+        ({"conditions": {"age": object()}}, "age"),
+        ({"conditions": {"age": float("nan")}}, "age"),
+        ({"conditions": {"age": (object(), None)}}, "age"),
+        ({"rebalance": {"sex": 1}}, "rebalance"),
+        ({"rebalance": {"sex": {"F": "half"}}}, "sex"),
+    ],
+)
+def test_values_of_wrong_types_are_refused_by_name(client, fake, given, field):
+    with pytest.raises(TypeError, match=f"^{field}: "):
+        client.sample("models/one", 5, **given)
+    assert not fake.calls
+
+
+@pytest.mark.parametrize(
     ("reason", "code", "error"),
     [
         ("CONDITION_UNSUPPORTED", CODE.INVALID_ARGUMENT, kohort.ConditionUnsupported),

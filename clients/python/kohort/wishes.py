@@ -102,8 +102,8 @@ def spec_of(
         conditions=_conditions(conditions),
         rebalancing=_rebalancing(rebalance),
         partial=partial,
-        temperature=float(temperature),
-        top_p=float(top_p),
+        temperature=_number("temperature", temperature),
+        top_p=_number("top_p", top_p),
         max_attempts=max_attempts,
     )
 
@@ -112,7 +112,10 @@ def _conditions(given: Mapping[ColumnName, Any] | Iterable[Condition] | None) ->
     if given is None:
         return ()
     if not isinstance(given, Mapping):
-        return tuple(given)
+        found = tuple(given) if isinstance(given, Iterable) else (given,)
+        if not all(isinstance(condition, Condition) for condition in found):
+            raise TypeError("conditions: a mapping by column, or Condition objects")
+        return found
     return tuple(_condition(column, wanted) for column, wanted in given.items())
 
 
@@ -126,10 +129,10 @@ def _condition(named: ColumnName, wanted: Any) -> Condition:
         case tuple():
             if len(wanted) != 2 or wanted == (None, None):
                 raise ValueError(f"{column}: a range is (lowest, highest), where one may be None")
-            low, high = (None if bound is None else text_of(bound) for bound in wanted)
+            low, high = (None if bound is None else _text(column, bound) for bound in wanted)
             return Condition(column, minimum=low, maximum=high, table=table)
         case list() | set() | frozenset():
-            texts = [text_of(value) for value in wanted]
+            texts = [_text(column, value) for value in wanted]
             if not texts:
                 raise ValueError(f"{column}: a set of values is empty")
             # Sets have no order, and equal requests are to be equal.
@@ -137,15 +140,31 @@ def _condition(named: ColumnName, wanted: Any) -> Condition:
                 column, one_of=tuple(texts if isinstance(wanted, list) else sorted(texts)), table=table
             )
         case _:
-            return Condition(column, one_of=(text_of(wanted),), table=table)
+            return Condition(column, one_of=(_text(column, wanted),), table=table)
 
 
 def _rebalancing(given: Mapping[ColumnName, Mapping[Any, float]] | None) -> Rebalancing | None:
     if not given:
         return None
+    if not isinstance(given, Mapping) or not all(isinstance(shares, Mapping) for shares in given.values()):
+        raise TypeError("rebalance: a mapping of shares by value, for a column")
     if len(given) != 1:
         raise ValueError("one column can be rebalanced at a time")
     ((named, shares),) = given.items()
     table, column = ("", named) if isinstance(named, str) else named
-    texts = {text_of(value): float(share) for value, share in shares.items()}
+    texts = {_text(column, value): _number(column, share) for value, share in shares.items()}
     return Rebalancing(column, tuple(sorted(texts.items())), table)
+
+
+def _text(column: str, value: Any) -> str:
+    try:
+        return text_of(value)
+    except TypeError:
+        raise TypeError(f"{column}: no cell can have this value ({type(value).__name__})") from None
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: must be a number") from None
