@@ -71,7 +71,8 @@ def check_parity(generator: Generator, exported: Exported, rows: int = 4096, see
         for block in range(blocks)
     ]
     # Model and graph see the same blocks, and each as a whole: what is published runs so.
-    from_noise = _run_all(exported.graph, exported, [{"uniform": u, "normal": n} for u, n in noise])
+    fed = [{"uniform": u, "normal": n} for u, n in noise]
+    from_noise = _run_all(open_session(exported.graph), exported, fed)
     features = _joined([generator.reference(u, n) for u, n in noise])
     _check_features(encoding, exported.table, features)
     by_model = encoding.inverse(features)
@@ -80,8 +81,9 @@ def check_parity(generator: Generator, exported: Exported, rows: int = 4096, see
         wholes += _given(generator, encoding, exported, noise, features, from_noise, seed)
 
     edges = edge_features(encoding)
-    fed = {f"f{j}": feature for j, feature in enumerate(edges)}
-    from_edges = _run(open_session(exported.decoder), exported, fed)
+    from_edges = _run(
+        open_session(exported.decoder), exported, {f"f{j}": feature for j, feature in enumerate(edges)}
+    )
     by_inverse = encoding.inverse(edges)
 
     near = _tolerances(encoding)
@@ -129,6 +131,8 @@ def _given(
     temperature = rng.choice([0.5, 1.0, 2.0], (n, 1)).astype(np.float32)
     top_p = rng.choice([0.3, 0.9, 1.0], (n, 1)).astype(np.float32)
     ones = np.ones_like(temperature)
+    # Of hundreds of columns it takes half a minute to open: once for both runs.
+    session = open_session(exported.given)
 
     def run(
         cells: Doubles, mask: npt.NDArray[np.bool_], temperature: Floats, top_p: Floats
@@ -143,7 +147,7 @@ def _given(
             references.append(generator.reference_given(u, v, *asked))
         found = _joined(references)
         _check_features(encoding, exported.table, found)
-        return _run_all(exported.given, exported, fed), found
+        return _run_all(session, exported, fed), found
 
     made, found = run(cells, mask, temperature, top_p)
     for j, feature in enumerate(found):
@@ -185,10 +189,9 @@ def _joined(parts: Sequence[Features]) -> list[npt.NDArray[Any]]:
 
 
 def _run_all(
-    graph: bytes, exported: Exported, fed: Sequence[Mapping[str, npt.NDArray[Any]]]
+    session: Session, exported: Exported, fed: Sequence[Mapping[str, npt.NDArray[Any]]]
 ) -> dict[str, Array]:
     """The columns of all blocks."""
-    session = open_session(graph)
     made = [_run(session, exported, feeds) for feeds in fed]
     return {o.column: Array.concat([m[o.column] for m in made]) for o in exported.outputs}
 
