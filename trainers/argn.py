@@ -90,8 +90,9 @@ class ArgnTrainer:
         display_name="Autoregressive network",
         description=(
             "Draws a row column by column, each from a small network that sees the columns before it and any "
-            "that are given. The default: closest to the table of all models here from hundreds of rows on, "
-            "in seconds to minutes on a CPU; honours conditions and completes rows natively."
+            "that are given. The default: among the closest to the table from hundreds of rows to millions, "
+            "in seconds to minutes on a CPU; honours conditions and completes rows natively. Tables of more "
+            "than about a hundred columns are learned more coarsely."
         ),
         reference="after Tiwald, Krchova, Sidorenko et al., TabularARGN, 2025, arXiv 2501.12012",
         parameters=_PARAMETERS,

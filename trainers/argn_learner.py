@@ -70,7 +70,6 @@ class Learner:
         presence: npt.NDArray[np.bool_],
         settings: Settings,
         device: torch.device,
-        validation_weights: npt.NDArray[np.float64] | None = None,
     ) -> None:
         self.network = network.to(device)
         self.average = copy.deepcopy(network).eval().requires_grad_(False)

@@ -72,7 +72,7 @@ def test_when_max_runtime_is_over_the_best_model_so_far_is_published(
     info = job.refresh()
     assert info.start_time is not None
     assert info.end_time is not None
-    assert 15 < (info.end_time - info.start_time).total_seconds() < 40
+    assert 15 < (info.end_time - info.start_time).total_seconds() < 90
     assert info.progress is not None
     assert info.progress.step == info.progress.total_steps, "no more epochs are planned"
     assert len(client.sample(model, 50, seed=1)) == 50

@@ -1011,7 +1011,7 @@ func (x *CombinationConstraint) GetColumns() []string {
 // No two rows of a sample are equal in these columns.
 type UniqueConstraint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One column or more.
+	// One column or more; one of them MUST be a regenerated key.
 	Columns       []string `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

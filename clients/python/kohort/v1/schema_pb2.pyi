@@ -562,7 +562,7 @@ class UniqueConstraint(_message.Message):
     COLUMNS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """One column or more."""
+        """One column or more; one of them MUST be a regenerated key."""
 
     def __init__(
         self,
