@@ -152,7 +152,9 @@ def done(table: str, model: str, seed: int, *, any_version: bool, retry: bool) -
     """Whether a cell needs no computing."""
     paths = [cell_path(table, model, seed)]
     if any_version:
-        paths = [p for p in CELLS.glob(f"{table}.{seed}.{model}.*.json") if not p.name.endswith(".fit.json")]
+        # One model's name may begin another's.
+        paths = [p for p in CELLS.glob(f"{table}.{seed}.*.json") if not p.name.endswith(".fit.json")]
+        paths = [p for p in paths if json.loads(p.read_text())["model"] == model]
     return any(p.exists() and not (retry and json.loads(p.read_text())["status"] != "ok") for p in paths)
 
 
