@@ -17,6 +17,9 @@ from kohort.transport import Source, multicallable, translate
 
 T = TypeVar("T")
 
+_LOST = "Internal error from Core"
+"""What grpc.aio says when sending a message failed, whatever the status that ended the stream."""
+
 
 class AsyncTransport:
     """A channel and how operations run on it, on one event loop.
@@ -99,10 +102,18 @@ class AsyncTransport:
         source = Source(effect.request())
         try:
             return await method(source, timeout=effect.timeout, metadata=metadata)
-        except (grpc.RpcError, asyncio.CancelledError):
+        except (grpc.RpcError, asyncio.CancelledError) as error:
             if source.failure is not None:
                 raise source.failure from None
-            raise
+            if not isinstance(error, grpc.aio.AioRpcError) or error.details() != _LOST:
+                raise
+            # The stream ended while a message was being sent, and grpc forgot why: as if it had broken.
+            raise grpc.aio.AioRpcError(
+                grpc.StatusCode.UNAVAILABLE,
+                error.initial_metadata(),
+                error.trailing_metadata(),
+                "the stream ended while sending",
+            ) from error
 
     def _callable(self, method: Method) -> Any:
         if self._closed:
