@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from kohort.schema import Kind
 from trainers.base import (
+    MODELLED,
     NATIVE,
     Doubles,
     FitRequest,
@@ -83,7 +83,7 @@ class ArfTrainer:
         ),
         reference="Watson, Blesch, Kapar, Wright, AISTATS 2023, PMLR 206, arXiv 2205.09435",
         parameters=_PARAMETERS,
-        kinds=frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST},
+        kinds=MODELLED,
         conditions=NATIVE,
         imputation=True,
         rebalancing=True,

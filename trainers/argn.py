@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kohort.schema import Kind
 from trainers.base import (
+    MODELLED,
     NATIVE,
     FitRequest,
     Generator,
@@ -96,7 +96,7 @@ class ArgnTrainer:
         ),
         reference="after Tiwald, Krchova, Sidorenko et al., TabularARGN, 2025, arXiv 2501.12012",
         parameters=_PARAMETERS,
-        kinds=frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST},
+        kinds=MODELLED,
         conditions=NATIVE,
         imputation=True,
         rebalancing=True,

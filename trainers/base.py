@@ -42,6 +42,9 @@ class ConditionSupport(StrEnum):
     NONE = "none"
 
 
+MODELLED = frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST}
+"""The kinds of column that trainers of single rows model."""
+
 OPERATORS = ("equals", "one_of", "range", "is_null")
 """The tests a condition can make of a cell: the keys of `TrainerInfo.conditions`."""
 

@@ -14,9 +14,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from kohort.schema import Kind
 from tables.statistics import patients_per_code
 from trainers.base import (
+    MODELLED,
     REJECTION,
     Doubles,
     FitRequest,
@@ -206,7 +206,7 @@ class BayesianNetworkTrainer:
         ),
         reference="Cooper, Herskovits, Machine Learning 9, 1992; Chow, Liu, IEEE Trans. Inf. Theory 14, 1968",
         parameters=_PARAMETERS,
-        kinds=frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST},
+        kinds=MODELLED,
         conditions=REJECTION,
         rebalancing=True,
     )

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trainers.base import REJECTION, FitRequest, Generator, Hooks, Parameter, ParameterType, TrainerInfo
-from trainers.vae import KINDS, embedding, fit_autoencoder, training, widths
+from trainers.base import (
+    MODELLED,
+    REJECTION,
+    FitRequest,
+    Generator,
+    Hooks,
+    Parameter,
+    ParameterType,
+    TrainerInfo,
+)
+from trainers.vae import embedding, fit_autoencoder, training, widths
 
 if TYPE_CHECKING:
     from trainers.autoencoder import Settings
@@ -41,7 +50,7 @@ class BetaVaeTrainer:
             ),
             *training(300),
         ),
-        kinds=KINDS,
+        kinds=MODELLED,
         conditions=REJECTION,
         rebalancing=True,
         gpu=True,

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.special import ndtri
 
-from kohort.schema import Kind
 from trainers.base import (
+    MODELLED,
     REJECTION,
     Doubles,
     FitRequest,
@@ -156,7 +156,7 @@ class CopulaTrainer:
         ),
         reference="Nelsen, An Introduction to Copulas, 2006; Olsson, Psychometrika 44, 1979",
         parameters=(),
-        kinds=frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST},
+        kinds=MODELLED,
         conditions=REJECTION,
         rebalancing=True,
     )

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from kohort.schema import Kind
 from trainers.base import (
+    MODELLED,
     REJECTION,
     Doubles,
     FitRequest,
@@ -161,7 +161,7 @@ class CtganTrainer:
         ),
         reference="Xu, Skoularidou, Cuesta-Infante, Veeramachaneni, NeurIPS 2019, arXiv 1907.00503",
         parameters=_PARAMETERS,
-        kinds=frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST},
+        kinds=MODELLED,
         conditions=REJECTION,
         rebalancing=True,
         gpu=True,

@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kohort.problem import Problem
-from trainers.base import REJECTION, FitRequest, Generator, Hooks, Parameter, ParameterType, TrainerInfo
+from trainers.base import (
+    MODELLED,
+    REJECTION,
+    FitRequest,
+    Generator,
+    Hooks,
+    Parameter,
+    ParameterType,
+    TrainerInfo,
+)
 from trainers.rows import EncodedRows
-from trainers.vae import KINDS, embedding, fit_autoencoder, training, widths
+from trainers.vae import embedding, fit_autoencoder, training, widths
 
 if TYPE_CHECKING:
     from trainers.autoencoder import Settings
@@ -41,7 +50,7 @@ class CvaeTrainer:
             ),
             *training(300),
         ),
-        kinds=KINDS,
+        kinds=MODELLED,
         conditions=REJECTION,
         rebalancing=True,
         gpu=True,

@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kohort.schema import Kind
-from trainers.base import NATIVE, Doubles, FitRequest, Generator, Hooks, Progress, TrainerInfo
+from trainers.base import MODELLED, NATIVE, Doubles, FitRequest, Generator, Hooks, Progress, TrainerInfo
 from trainers.bins import Bins
 from trainers.mixture import MixtureGenerator
 from trainers.rows import encode_rows
@@ -30,7 +29,7 @@ class IndependentTrainer:
         ),
         reference="Patki, Wedge, Veeramachaneni, DSAA 2016 (the baseline without covariances)",
         parameters=(),
-        kinds=frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST},
+        kinds=MODELLED,
         conditions=NATIVE,
         imputation=True,
         rebalancing=True,

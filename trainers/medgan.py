@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from trainers.base import REJECTION, FitRequest, Generator, Hooks, Parameter, ParameterType, TrainerInfo
-from trainers.vae import KINDS, embedding, widths
+from trainers.base import (
+    MODELLED,
+    REJECTION,
+    FitRequest,
+    Generator,
+    Hooks,
+    Parameter,
+    ParameterType,
+    TrainerInfo,
+)
+from trainers.vae import embedding, widths
 from trainers.wgan_gp import fit_gan, game
 
 
@@ -36,7 +45,7 @@ class MedganTrainer:
             ),
             *game(epochs=300, discriminator_steps=2, learning_rate=2e-4, weight_decay=1e-6),
         ),
-        kinds=KINDS,
+        kinds=MODELLED,
         conditions=REJECTION,
         rebalancing=True,
         gpu=True,

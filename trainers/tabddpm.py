@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.base import (
+    MODELLED,
     REJECTION,
     Doubles,
     FitRequest,
@@ -39,7 +40,7 @@ from trainers.outputs import gaps_of
 from trainers.ranks import RankMap, write_ranks
 from trainers.rows import EncodedRows, encode_rows
 from trainers.search import DOUBLE, cast
-from trainers.vae import KINDS, widths
+from trainers.vae import widths
 
 if TYPE_CHECKING:
     from trainers.diffusion import FlowNetwork, FlowRows, Points
@@ -215,7 +216,7 @@ class TabddpmTrainer:
             "Lipman et al., ICLR 2023, arXiv 2210.02747"
         ),
         parameters=_PARAMETERS,
-        kinds=KINDS,
+        kinds=MODELLED,
         conditions=REJECTION,
         rebalancing=True,
         gpu=True,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kohort.schema import Kind
 from trainers.base import FitRequest, Hooks, Indices, Parameter, ParameterType
 from trainers.checkpoint import Checkpoint
 from trainers.decoder import Asked, DecoderGenerator
@@ -20,8 +19,6 @@ from trainers.rows import EncodedRows, encode_rows
 
 if TYPE_CHECKING:
     from trainers.autoencoder import Settings
-
-KINDS = frozenset(Kind) - {Kind.UNSPECIFIED, Kind.TEXT, Kind.ID, Kind.CODE_LIST}
 
 _SMALLEST, _STEPS = 32, 20
 """Small tables are learned in smaller batches, so that an epoch has some steps: but no smaller than this."""

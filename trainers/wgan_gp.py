@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trainers.base import REJECTION, FitRequest, Generator, Hooks, Parameter, ParameterType, TrainerInfo
+from trainers.base import (
+    MODELLED,
+    REJECTION,
+    FitRequest,
+    Generator,
+    Hooks,
+    Parameter,
+    ParameterType,
+    TrainerInfo,
+)
 from trainers.checkpoint import Checkpoint
 from trainers.decoder import DecoderGenerator
 from trainers.outputs import Cells, encode_cells, fit_layout
 from trainers.rows import encode_rows
-from trainers.vae import KINDS, embedding, training, widths
+from trainers.vae import embedding, training, widths
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +127,7 @@ class WganGpTrainer:
             ),
             *game(epochs=300, discriminator_steps=2, learning_rate=2e-4, weight_decay=1e-6),
         ),
-        kinds=KINDS,
+        kinds=MODELLED,
         conditions=REJECTION,
         rebalancing=True,
         gpu=True,
