@@ -19,18 +19,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from trainers.base import Floats, Hooks, Indices
-from trainers.calibration import blocks, calibrate
+from trainers.calibration import calibrate
 from trainers.checkpoint import Checkpoint
 from trainers.compute import autocast, clipped, moved, streams
 from trainers.conditions import RowSampler
 from trainers.heads import Layout
 from trainers.loop import GRADIENT_NORM, Plan, run
-
-TEMPERATURE = 0.2
-"""Of the Gumbel-softmax."""
+from trainers.softmaxes import activated, log_shares
 
 PENALTY = 10.0
 """Weight of the gradient penalty."""
@@ -210,18 +207,13 @@ class Game:
         with autocast(self._device):
             logits = self.generator(inputs)
         logits = logits.float()
-        tanhs = self._layout.tanhs
-        gumbel = -torch.empty_like(logits[:, tanhs:]).exponential_().clamp_min(1e-20).log()
-        warm = (logits[:, tanhs:] + gumbel) / TEMPERATURE
-        softmaxes = [functional.softmax(block, dim=2).flatten(1) for block in blocks(warm, self._layout)]
-        return logits, torch.cat([torch.tanh(logits[:, :tanhs]), *softmaxes], dim=1)
+        return logits, activated(logits, self._layout)
 
     def _condition_loss(self, logits: Tensor, asked: Tensor | None) -> Tensor:
         """Cross-entropy between the class asked for and the one given; 0 where nothing is asked."""
         if asked is None:
             return logits.new_zeros(())
-        softmaxes = blocks(logits[:, self._layout.tanhs :], self._layout)
-        logs = torch.cat([functional.log_softmax(block, dim=2).flatten(1) for block in softmaxes], dim=1)
+        logs = log_shares(logits[:, self._layout.tanhs :], self._layout)
         wanted = self._outputs[asked] - self._layout.tanhs
         loss: Tensor = -logs.gather(1, wanted[:, None]).mean()
         return loss

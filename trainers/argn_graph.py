@@ -13,7 +13,7 @@ from trainers.base import Doubles, Floats, Given, Indices, Noise, Ops
 from trainers.encoding import Encoding
 from trainers.numbers import slopes
 from trainers.search import DOUBLE, INT64, cast, flatten, gather, gather_all, write_locate_all
-from trainers.tokens import BLOCK, ClassTokens, NumberTokens, Vocabulary
+from trainers.tokens import BLOCK, NEVER, ClassTokens, NumberTokens, Vocabulary
 
 if TYPE_CHECKING:
     from trainers.argn_network import Network
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 BOOL = 9
 """As ONNX numbers element types (`TensorProto.DataType`)."""
 
-_NEVER = np.float32(-1e9)
 _PART = 8_192
 
 
@@ -182,7 +181,9 @@ class Writer:
         least = ops.node("ReduceMin", kept, ops.constant([1], np.int64), keepdims=1)
         least = ops.node("Where", ops.node("Less", top_p, one), least, ops.constant(np.float32(0)))
         return str(
-            ops.node("Where", ops.node("Less", shares, least), ops.constant(np.full(1, _NEVER)), logits)
+            ops.node(
+                "Where", ops.node("Less", shares, least), ops.constant(np.full(1, NEVER, np.float32)), logits
+            )
         )
 
     def _column(self, x: str) -> str:

@@ -17,10 +17,7 @@ from torch.nn import functional
 
 from trainers.argn_sight import BoundedSight, DenseSight
 from trainers.base import Floats
-from trainers.tokens import Slot
-
-NEVER = -1e9
-"""The logit of a class that does not exist."""
+from trainers.tokens import NEVER, Slot
 
 
 class Network(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainers.base import Floats, Indices
+from trainers.tokens import NEVER
 
 if TYPE_CHECKING:
     from trainers.argn_graph import ArgnGenerator
@@ -52,7 +53,7 @@ def _nucleus(logits: Tensor, top_p: Tensor) -> Tensor:
     best = shares.sort(dim=1, descending=True).values
     kept = torch.where(best.cumsum(dim=1) - best < top_p, best, 1.0)
     least = torch.where(top_p < 1, kept.min(dim=1, keepdim=True).values, 0.0)
-    return torch.where(shares < least, -1e9, logits)
+    return torch.where(shares < least, NEVER, logits)
 
 
 def _draw(logits: Tensor, uniform: Tensor) -> Tensor:

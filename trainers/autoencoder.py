@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainers.base import Doubles, Floats, Indices
-from trainers.calibration import blocks, calibrate
+from trainers.calibration import calibrate
 from trainers.compute import autocast, clipped, moved
 from trainers.heads import Layout
 from trainers.networks import mlp
 from trainers.outputs import Cells
+from trainers.softmaxes import log_shares
 
 SHARPEST, WIDEST = 0.01, 1.0
 """Bounds of the learned deviations of numbers."""
@@ -222,11 +223,7 @@ class AutoencoderLearner:
     def _reconstruction(self, outputs: Tensor, table: _Rows, rows: Tensor) -> Tensor:
         """The negative logarithm of how likely the rows are made, mean over rows; nulls say nothing."""
         tanhs, known = self._layout.tanhs, table.known[rows]
-        logs = [
-            functional.log_softmax(block, dim=2).flatten(1)
-            for block in blocks(outputs[:, tanhs:], self._layout)
-        ]
-        chosen = torch.cat(logs, dim=1).gather(1, table.ones[rows] - tanhs)
+        chosen = log_shares(outputs[:, tanhs:], self._layout).gather(1, table.ones[rows] - tanhs)
         loss = -(chosen * known).sum(dim=1)
         if tanhs:
             sigma = self.model.deviations

@@ -7,13 +7,14 @@ Both leave small shifts in every column, which a bias each takes back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainers.heads import Layout
+from trainers.softmaxes import blocks
 
 _FARTHEST = 4.0
 """How far an output may be moved: what the network never gives is not forced out of it."""
@@ -120,11 +121,3 @@ def _given(softmaxes: Tensor, layout: Layout, gates: Mapping[int, int]) -> Tenso
     for place, start in gates.items():
         likely[:, place] = torch.sigmoid(softmaxes[:, start + 1] - softmaxes[:, start])
     return likely / likely.sum(dim=0)
-
-
-def blocks(outputs: Tensor, layout: Layout) -> Iterator[Tensor]:
-    """Softmaxes of equal size together: [rows, width - tanhs] → [rows, count, size] each."""
-    for group in layout.groups:
-        start = group.start - layout.tanhs
-        block = outputs[:, start : start + group.count * group.size]
-        yield block.reshape(-1, group.count, group.size)

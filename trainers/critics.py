@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainers.base import Indices
-from trainers.calibration import blocks
 from trainers.compute import autocast, clipped, moved
 from trainers.gan import GanLearner, Settings, residual
 from trainers.heads import Layout
 from trainers.networks import Skip, mlp
 from trainers.outputs import Cells
+from trainers.softmaxes import log_shares
 
 Build: TypeAlias = Callable[[Mapping[str, Any], Layout, Cells, torch.device], GanLearner]
 """Makes the players, of parameters and rows."""
@@ -114,11 +114,8 @@ class MedganLearner(GanLearner):
     def _reconstruction(self, outputs: Tensor, rows: Tensor) -> Tensor:
         """Cross-entropy of classes and modes and squared error of tanhs, mean over rows."""
         tanhs = self._layout.tanhs
-        logs = [
-            functional.log_softmax(block, dim=2).flatten(1)
-            for block in blocks(outputs[:, tanhs:], self._layout)
-        ]
-        loss = -torch.cat(logs, dim=1).gather(1, self._ones[rows] - tanhs).sum(dim=1)
+        logs = log_shares(outputs[:, tanhs:], self._layout)
+        loss = -logs.gather(1, self._ones[rows] - tanhs).sum(dim=1)
         away = self._alphas[rows] - torch.tanh(outputs[:, :tanhs])
         total: Tensor = (loss + 10.0 * away.square().sum(dim=1)).mean()
         return total

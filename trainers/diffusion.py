@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainers.base import Doubles, Floats, Indices
-from trainers.calibration import blocks
 from trainers.compute import autocast, clipped, moved
 from trainers.heads import Layout
+from trainers.softmaxes import blocks, log_shares
 
 _FREQUENCIES = 16
 """Pairs of sine and cosine that tell the network the time."""
@@ -247,11 +247,7 @@ class FlowLearner:
         width = self._points.numbers
         wanted = (end - noise)[:, :width]
         away = (outputs[:, :width] - wanted).square() * known[rows]
-        logs = [
-            functional.log_softmax(block, dim=2).flatten(1)
-            for block in blocks(outputs[:, width:], self._points.layout)
-        ]
-        chosen = torch.cat(logs, dim=1).gather(1, ones[rows]) if logs else outputs.new_zeros(1, 1)
+        chosen = log_shares(outputs[:, width:], self._points.layout).gather(1, ones[rows])
         return {"numbers": away.sum(dim=1).mean(), "classes": -chosen.sum(dim=1).mean()}
 
 

@@ -16,17 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from trainers.base import Doubles, Indices
-from trainers.calibration import blocks, calibrate
+from trainers.calibration import calibrate
 from trainers.compute import autocast, clipped, moved, seeded
 from trainers.heads import Layout
 from trainers.networks import Skip
 from trainers.outputs import Cells
-
-TEMPERATURE = 0.2
-"""Of the Gumbel-softmax."""
+from trainers.softmaxes import activated
 
 _AVERAGED = 0.999
 """How much of the average every step of the generator keeps."""
@@ -190,15 +187,6 @@ class GanLearner(ABC):
         keep = min(_AVERAGED, done / (done + 9.0))
         for mean, now in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             mean.lerp_(now, 1.0 - keep)
-
-
-def activated(outputs: Tensor, layout: Layout) -> Tensor:
-    """Tanhs, and softmaxes with Gumbel noise (Jang et al., ICLR 2017, arXiv 1611.01144); [n, width]."""
-    tanhs = layout.tanhs
-    gumbel = -torch.empty_like(outputs[:, tanhs:]).exponential_().clamp_min(1e-20).log()
-    warm = (outputs[:, tanhs:] + gumbel) / TEMPERATURE
-    softmaxes = [functional.softmax(block, dim=2).flatten(1) for block in blocks(warm, layout)]
-    return torch.cat([torch.tanh(outputs[:, :tanhs]), *softmaxes], dim=1)
 
 
 def residual(inputs: int, widths: Sequence[int], outputs: int) -> nn.Sequential:

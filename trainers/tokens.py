@@ -28,6 +28,9 @@ Features: TypeAlias = Sequence[npt.NDArray[Any]] | Mapping[int, npt.NDArray[Any]
 DIRECT = 1_024
 """Categories of more values are two slots."""
 
+NEVER = -1e9
+"""The logit of a class that does not exist, or is not to be drawn."""
+
 BLOCK = 64
 """Values of one block of such a category."""
 

@@ -20,8 +20,9 @@ from trainers.modes import Modes
 
 torch = pytest.importorskip("torch")
 
-from trainers.calibration import blocks, calibrate  # noqa: E402
+from trainers.calibration import calibrate  # noqa: E402
 from trainers.networks import Skip, mlp, write_network  # noqa: E402
+from trainers.softmaxes import blocks  # noqa: E402
 
 SHARES = np.array([0.6, 0.3, 0.1])
 

@@ -12,10 +12,10 @@ from kohort.schema import Kind, Storage
 from tables.tableset import Table
 from trainers.base import Hooks, Progress
 from trainers.critics import WassersteinLearner, wasserstein
-from trainers.gan import activated
 from trainers.heads import Classes, Layout
 from trainers.modes import Modes
 from trainers.outputs import Cells
+from trainers.softmaxes import activated
 
 SMALL = {
     "epochs": 160,
