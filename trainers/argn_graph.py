@@ -11,15 +11,22 @@ import numpy.typing as npt
 
 from trainers.base import Doubles, Floats, Given, Indices, Noise, Ops
 from trainers.encoding import Encoding
-from trainers.numbers import slopes
-from trainers.search import DOUBLE, INT64, cast, flatten, gather, gather_all, write_locate_all
+from trainers.search import (
+    BOOL,
+    DOUBLE,
+    INT64,
+    cast,
+    flatten,
+    gather,
+    gather_all,
+    split,
+    write_interpolate_all,
+    write_locate_all,
+)
 from trainers.tokens import BLOCK, NEVER, ClassTokens, NumberTokens, Vocabulary
 
 if TYPE_CHECKING:
     from trainers.argn_network import Network
-
-BOOL = 9
-"""As ONNX numbers element types (`TensorProto.DataType`)."""
 
 _PART = 8_192
 
@@ -192,8 +199,8 @@ class Writer:
     def _tell(self, given: Given) -> None:
         """Given features as tokens: `Vocabulary.given` as a graph."""
         ops, features = self.ops, len(self.generator.encoding.features)
-        self.cells = self._columns(given.features, features)
-        self.known_features = self._columns(given.mask, features)
+        self.cells = split(ops, given.features, features)
+        self.known_features = split(ops, given.mask, features)
         numbers = self._told_numbers(given)
         for column in self.vocabulary.columns:
             if isinstance(column, NumberTokens):
@@ -221,7 +228,7 @@ class Writer:
             np.arange(group.size) - number.starts[group]
             for number, group in zip(numbers, groups, strict=True)
         ]
-        both = (self._columns(gather_all(ops, tables, atom), len(numbers)) for tables in (groups, inner))
+        both = (split(ops, gather_all(ops, tables, atom), len(numbers)) for tables in (groups, inner))
         return zip(*both, strict=True)
 
     def _tell_number(self, column: NumberTokens, group: str, inner: str) -> None:
@@ -240,13 +247,6 @@ class Writer:
         for token, size in parts:
             self.told.append(ops.node("Where", gone, ops.constant(size, np.int64), token) if gone else token)
             self.known.append(known)
-
-    def _columns(self, x: str, count: int) -> list[str]:
-        """Columns of x [n, count], [n] each."""
-        if count == 1:
-            return [flatten(self.ops, x)]
-        parts = self.ops.node("Split", x, outputs=count, axis=1, num_outputs=count)
-        return [flatten(self.ops, part) for part in parts]
 
     def _features(self) -> list[str]:
         """Cells of tokens: `ArgnGenerator._cells` as a graph."""
@@ -320,10 +320,4 @@ class Writer:
         )
         rank = ops.node("Add", start, ops.node("Mul", span, u))
         knots = [(number.encoding.knots_u, number.encoding.knots_x) for number in numbers]
-        piece = write_locate_all(ops, rank, [ku[1:-1] for ku, _ in knots])
-        beyond = ops.node("Sub", rank, gather_all(ops, [ku[:-1] for ku, _ in knots], piece))
-        slope = gather_all(ops, [slopes(ku, kx) for ku, kx in knots], piece)
-        x = ops.node(
-            "Add", gather_all(ops, [kx[:-1] for _, kx in knots], piece), ops.node("Mul", slope, beyond)
-        )
-        return self._columns(x, len(numbers))
+        return split(ops, write_interpolate_all(ops, rank, knots), len(numbers))

@@ -20,9 +20,16 @@ import numpy.typing as npt
 from trainers.base import Doubles, Floats, Indices, Ops
 from trainers.encoding import CategoryEncoding, NumberEncoding
 from trainers.heads import Classes
-from trainers.numbers import slopes
 from trainers.rows import EncodedRows
-from trainers.search import DOUBLE, INT64, cast, flatten, gather_all, locate, write_locate_all
+from trainers.search import (
+    DOUBLE,
+    INT64,
+    cast,
+    gather_all,
+    locate,
+    split,
+    write_interpolate_all,
+)
 
 Columns: TypeAlias = Sequence[npt.NDArray[Any]] | Mapping[int, npt.NDArray[Any]]
 """Features [n] by number."""
@@ -191,10 +198,7 @@ class Bins:
             "Add", gather_all(ops, [column.begins for column in numbers], classes), ops.node("Mul", u, span)
         )
         knots = [(column.encoding.knots_u, column.encoding.knots_x) for column in numbers]
-        piece = write_locate_all(ops, rank, [u[1:-1] for u, _ in knots])
-        beyond = ops.node("Sub", rank, gather_all(ops, [u[:-1] for u, _ in knots], piece))
-        rise = ops.node("Mul", beyond, gather_all(ops, [slopes(u, x) for u, x in knots], piece))
-        x = ops.node("Add", gather_all(ops, [x[:-1] for _, x in knots], piece), rise)
+        x = write_interpolate_all(ops, rank, knots)
         bins = ops.constant(np.array([[column.bins for column in numbers]]), np.int64)
         present = cast(ops, ops.node("Less", classes, bins), INT64)
         features = {}
@@ -218,14 +222,6 @@ class Bins:
             u = ops.slice(uniform, start - 1, start + 1) if column.details else uniform
             features[column.feature] = column.content.write(ops, index, u)
         return features
-
-
-def split(ops: Ops, x: str, columns: int) -> list[str]:
-    """x [n, columns] → that many [n]."""
-    if columns == 1:
-        return [flatten(ops, x)]
-    parts = ops.node("Split", x, outputs=columns, axis=1, num_outputs=columns)
-    return [flatten(ops, part) for part in parts]
 
 
 def _bounds(encoding: NumberEncoding, wished: int) -> Doubles:

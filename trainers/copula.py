@@ -33,9 +33,17 @@ from trainers.base import (
 )
 from trainers.encoding import CategoryEncoding, Encoding, NumberEncoding
 from trainers.margins import Margin, knots, latent_correlations
-from trainers.numbers import slopes
 from trainers.rows import EncodedRows, encode_rows
-from trainers.search import DOUBLE, cast, flatten, gather_all, locate, write_locate_all
+from trainers.search import (
+    DOUBLE,
+    cast,
+    gather_all,
+    locate,
+    split,
+    write_interpolate_all,
+    write_locate_all,
+    write_within,
+)
 
 _ROWS = 100_000
 """Rows that correlations are read off: more would move them by less than 0.003."""
@@ -86,13 +94,8 @@ class _Number:
 
     @staticmethod
     def write(ops: Ops, readings: Sequence[_Number], z: str) -> str:
-        ends = [ops.constant(np.array([r.z[end] for r in readings]), np.float64) for end in (0, -1)]
-        z = ops.node("Min", ops.node("Max", z, ends[0]), ends[1])
-        piece = write_locate_all(ops, z, [reading.z[1:-1] for reading in readings])
-        beyond = ops.node("Sub", z, gather_all(ops, [reading.z[:-1] for reading in readings], piece))
-        slope = gather_all(ops, [slopes(reading.z, reading.x) for reading in readings], piece)
-        start = gather_all(ops, [reading.x[:-1] for reading in readings], piece)
-        return str(ops.node("Add", start, ops.node("Mul", beyond, slope)))
+        z = write_within(ops, z, [r.z[0] for r in readings], [r.z[-1] for r in readings])
+        return write_interpolate_all(ops, z, [(r.z, r.x) for r in readings])
 
     def read(self, z: Doubles) -> Doubles:
         result: Doubles = np.interp(z, self.z, self.x)
@@ -126,9 +129,8 @@ class CopulaGenerator:
             classes = [reading for reading in some if isinstance(reading, _Class)]
             numbers = [reading for reading in some if isinstance(reading, _Number)]
             cells = _Class.write(ops, classes, z) if classes else _Number.write(ops, numbers, z)
-            columns = ops.node("Split", cells, outputs=len(places), axis=1, num_outputs=len(places))
-            for place, column in zip(places, [columns] if len(places) == 1 else columns, strict=True):
-                features[place] = flatten(ops, column)
+            for place, column in zip(places, split(ops, cells, len(places)), strict=True):
+                features[place] = column
         return features
 
     def _batches(self) -> Iterator[list[int]]:

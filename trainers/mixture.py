@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.base import Doubles, Floats, Given, Indices, Noise, Ops
-from trainers.bins import Bins, ClassBins, NumberBins, split
+from trainers.bins import Bins, ClassBins, NumberBins
 from trainers.encoding import Encoding
 from trainers.search import (
     DOUBLE,
@@ -26,6 +26,7 @@ from trainers.search import (
     flatten,
     gather_all,
     locate,
+    split,
     write_locate,
     write_locate_all,
 )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from trainers.base import Doubles, Ops
 from trainers.encoding import Encoding, NumberEncoding
 from trainers.numbers import slopes
-from trainers.search import flatten, gather_all, locate, write_locate_all
+from trainers.search import locate, split, write_interpolate_all, write_within
 
 _FEWEST = 100
 """Of a number that the network gave less often no rank is known."""
@@ -62,16 +62,10 @@ def write_ranks(ops: Ops, maps: Sequence[RankMap], x: str) -> list[str]:
     written: list[str] = []
     for start in range(0, len(maps), _TOGETHER):
         some = maps[start : start + _TOGETHER]
-        ends = [ops.constant(np.array([m.knots[end] for m in some]), np.float64) for end in (0, -1)]
         part = ops.slice(x, start, start + len(some))
-        part = ops.node("Min", ops.node("Max", part, ends[0]), ends[1])
-        piece = write_locate_all(ops, part, [m.knots[1:-1] for m in some])
-        beyond = ops.node("Sub", part, gather_all(ops, [m.knots[:-1] for m in some], piece))
-        slope = gather_all(ops, [slopes(m.knots, m.values) for m in some], piece)
-        first = gather_all(ops, [m.values[:-1] for m in some], piece)
-        moved = ops.node("Add", first, ops.node("Mul", beyond, slope))
-        parts = ops.node("Split", moved, outputs=len(some), axis=1, num_outputs=len(some))
-        written += [flatten(ops, part) for part in ([parts] if len(some) == 1 else parts)]
+        part = write_within(ops, part, [m.knots[0] for m in some], [m.knots[-1] for m in some])
+        moved = write_interpolate_all(ops, part, [(m.knots, m.values) for m in some])
+        written += split(ops, moved, len(some))
     return written
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.base import Doubles, Indices, Ops
+from trainers.numbers import slopes
 
-FLOAT, INT64, DOUBLE = 1, 7, 11
+FLOAT, INT64, BOOL, DOUBLE = 1, 7, 9, 11
 """Element types as ONNX numbers them (`TensorProto.DataType`)."""
 
 
@@ -77,6 +78,32 @@ def gather_all(ops: Ops, tables: Sequence[npt.NDArray[np.generic]], index: str) 
     sizes = [table.size for table in tables]
     begins = ops.constant(np.cumsum([0, *sizes[:-1]]), np.int64)
     return gather(ops, np.concatenate(tables), ops.node("Add", index, begins))
+
+
+def write_interpolate_all(ops: Ops, x: str, maps: Sequence[tuple[Doubles, Doubles]]) -> str:
+    """Column j of x float64 [n, g] through maps[j] = (knots [m], values [m]), linear between → [n, g].
+
+    Knots never decrease; equal ones are a step, and beyond them the outer pieces go on.
+    """
+    piece = write_locate_all(ops, x, [knots[1:-1] for knots, _ in maps])
+    beyond = ops.node("Sub", x, gather_all(ops, [knots[:-1] for knots, _ in maps], piece))
+    slope = gather_all(ops, [slopes(knots, values) for knots, values in maps], piece)
+    start = gather_all(ops, [values[:-1] for _, values in maps], piece)
+    return str(ops.node("Add", start, ops.node("Mul", beyond, slope)))
+
+
+def write_within(ops: Ops, x: str, lows: Sequence[float], highs: Sequence[float]) -> str:
+    """Column j of x float64 [n, g] kept from lows[j] to highs[j] → [n, g]."""
+    low, high = (ops.constant(np.array(edges), np.float64) for edges in (lows, highs))
+    return str(ops.node("Min", ops.node("Max", x, low), high))
+
+
+def split(ops: Ops, x: str, columns: int) -> list[str]:
+    """x [n, columns] → that many [n]."""
+    if columns == 1:
+        return [flatten(ops, x)]
+    parts = ops.node("Split", x, outputs=columns, axis=1, num_outputs=columns)
+    return [flatten(ops, part) for part in parts]
 
 
 def cast(ops: Ops, x: str, to: int) -> str:
