@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kohort import AsyncClient, Client, Retry
+from kohort.cli.main import run
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -83,3 +84,23 @@ def connect(request):
 @pytest.fixture
 def client(connect, fake):
     return connect(fake.target)
+
+
+@pytest.fixture
+def cli(fake, capfd, monkeypatch):
+    monkeypatch.setenv("KOHORT_SERVER", fake.target)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            run([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        return ended.value.code, out, err
+
+    return call
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "heart.csv"
+    path.write_text("age,sex\n61,f\n70,m\n")
+    return path
