@@ -23,6 +23,7 @@ from trainers.base import (
     TrainerInfo,
 )
 from trainers.checkpoint import Checkpoint
+from trainers.parameters import patience
 from trainers.rows import EncodedRows, encode_rows
 from trainers.tokens import Resolution, Vocabulary
 
@@ -45,14 +46,7 @@ _PARAMETERS = (
     Parameter(
         "epochs", ParameterType.INTEGER, 200, "How often training goes through the table at most.", 1, 10_000
     ),
-    Parameter(
-        "patience",
-        ParameterType.INTEGER,
-        6,
-        "Epochs without a better loss on the validation rows after which training ends; 0: never.",
-        0,
-        10_000,
-    ),
+    patience(6),
     Parameter("batch_size", ParameterType.INTEGER, 0, "Rows per step; 0: by the number of rows.", 0, 65_536),
     Parameter(
         "learning_rate", ParameterType.NUMBER, 0, "Learning rate of AdamW; 0: by the number of rows.", 0, 1

@@ -34,6 +34,7 @@ from trainers.conditions import Conditions, RowSampler
 from trainers.encoding import Encoding
 from trainers.heads import Classes, Layout, class_limit
 from trainers.modes import Modes
+from trainers.parameters import embedding, epochs, max_categories, widths
 from trainers.rows import EncodedRows, encode_rows
 from trainers.search import DOUBLE, cast, flatten, gather, write_locate
 
@@ -42,10 +43,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 4_096
 
-_LAYERS = "Widths of the {}'s hidden layers, such as [256, 256]."
-
 _PARAMETERS = (
-    Parameter("epochs", ParameterType.INTEGER, 300, "How often training goes through the table.", 1, 10_000),
+    epochs(300),
     Parameter(
         "batch_size",
         ParameterType.INTEGER,
@@ -54,11 +53,9 @@ _PARAMETERS = (
         1,
         1_024,
     ),
-    Parameter("embedding_dim", ParameterType.INTEGER, 128, "Normals that a row is generated from.", 1, 1_000),
-    Parameter("generator_dim", ParameterType.INTEGER_LIST, (256, 256), _LAYERS.format("generator"), 1, 4_096),
-    Parameter(
-        "discriminator_dim", ParameterType.INTEGER_LIST, (256, 256), _LAYERS.format("discriminator"), 1, 4_096
-    ),
+    embedding(128),
+    widths("generator_dim", (256, 256), "generator"),
+    widths("discriminator_dim", (256, 256), "discriminator"),
     Parameter("generator_lr", ParameterType.NUMBER, 2e-4, "Learning rate of the generator.", 1e-9, 1),
     Parameter("generator_decay", ParameterType.NUMBER, 1e-6, "Weight decay of the generator.", 0, 1),
     Parameter("discriminator_lr", ParameterType.NUMBER, 2e-4, "Learning rate of the discriminator.", 1e-9, 1),
@@ -73,14 +70,7 @@ _PARAMETERS = (
         "Whether training meets classes by the logarithm of their frequency, so that rare ones are learned.",
     ),
     Parameter("pac", ParameterType.INTEGER, 10, "Rows that the discriminator judges together.", 1, 1_000),
-    Parameter(
-        "max_categories",
-        ParameterType.INTEGER,
-        512,
-        "Categories of a column that the networks tell apart; rarer ones are drawn by their frequencies.",
-        2,
-        2_048,
-    ),
+    max_categories(512),
 )
 
 

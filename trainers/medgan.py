@@ -14,7 +14,7 @@ from trainers.base import (
     ParameterType,
     TrainerInfo,
 )
-from trainers.vae import embedding, widths
+from trainers.parameters import embedding, widths
 from trainers.wgan_gp import fit_gan, game
 
 
@@ -43,7 +43,7 @@ class MedganTrainer:
                 1,
                 10_000,
             ),
-            *game(epochs=300, discriminator_steps=2, learning_rate=2e-4, weight_decay=1e-6),
+            *game(rounds=300, discriminator_steps=2, learning_rate=2e-4, weight_decay=1e-6),
         ),
         kinds=MODELLED,
         conditions=REJECTION,

@@ -37,10 +37,10 @@ from trainers.encoding import Encoding, NumberEncoding
 from trainers.heads import Classes, Layout, class_limit
 from trainers.margins import knots
 from trainers.outputs import gaps_of
+from trainers.parameters import batch_of, batch_size, epochs, max_categories, patience, widths
 from trainers.ranks import RankMap, write_ranks
 from trainers.rows import EncodedRows, encode_rows
 from trainers.search import DOUBLE, cast
-from trainers.vae import widths
 
 if TYPE_CHECKING:
     from trainers.diffusion import FlowNetwork, FlowRows, Points
@@ -56,45 +56,24 @@ _RANKED_CELLS = 2_000_000
 """Coordinates of those rows, in between."""
 
 _SCALE = 2.0
-_SMALLEST, _STEPS = 32, 20
-"""Small tables are learned in smaller batches, so that an epoch has some steps: but no smaller than this."""
+_STEPS = 20
+"""Steps of an epoch on small tables."""
 
 _PARAMETERS = (
     widths("layers", (256, 256, 256), "network"),
     Parameter(
         "steps", ParameterType.INTEGER, 20, "Steps from noise to a row; sampling costs as many.", 2, 20
     ),
-    Parameter("epochs", ParameterType.INTEGER, 400, "How often training goes through the table.", 1, 100_000),
-    Parameter(
-        "batch_size",
-        ParameterType.INTEGER,
-        256,
-        f"Rows per step at most; small tables take a {_STEPS}th of their rows, but at least {_SMALLEST}.",
-        1,
-        65_536,
-    ),
+    epochs(400, 100_000),
+    batch_size(256, _STEPS),
     Parameter(
         "learning_rate", ParameterType.NUMBER, 1e-3, "Of AdamW at first, falling as a cosine.", 1e-9, 1
     ),
     Parameter("weight_decay", ParameterType.NUMBER, 1e-4, "Of AdamW.", 0, 1),
     Parameter("dropout", ParameterType.NUMBER, 0.1, "Share of hidden units left out while training.", 0, 0.9),
     Parameter("ema_decay", ParameterType.NUMBER, 0.999, "Of the moving average of the weights.", 0, 0.999999),
-    Parameter(
-        "patience",
-        ParameterType.INTEGER,
-        50,
-        "Epochs without a better loss on the validation rows after which training ends; 0: never.",
-        0,
-        10_000,
-    ),
-    Parameter(
-        "max_categories",
-        ParameterType.INTEGER,
-        128,
-        "Categories of a column that the network tells apart; rarer ones are drawn by their frequencies.",
-        2,
-        2_048,
-    ),
+    patience(50),
+    max_categories(128),
 )
 
 
@@ -253,7 +232,7 @@ class TabddpmTrainer:
             given["ema_decay"],
             torch.device(request.device),
         )
-        batch = min(given["batch_size"], max(_SMALLEST, parts[0].rows // _STEPS))
+        batch = batch_of(given, parts[0].rows, _STEPS)
         weights = rows.weights if request.equal_patients else None
         plan = Plan(parts[0].rows, given["epochs"], batch, request.seed, given["patience"], weights)
         arrays = [array for part in parts for array in (part.numbers, part.known, part.ones)]

@@ -15,7 +15,8 @@ from trainers.base import (
     ParameterType,
     TrainerInfo,
 )
-from trainers.vae import embedding, fit_autoencoder, training, widths
+from trainers.parameters import embedding, widths
+from trainers.vae import fit_autoencoder, training
 
 if TYPE_CHECKING:
     from trainers.autoencoder import Settings

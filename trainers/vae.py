@@ -15,63 +15,29 @@ from trainers.checkpoint import Checkpoint
 from trainers.decoder import Asked, DecoderGenerator
 from trainers.heads import Classes, class_limit
 from trainers.outputs import Cells, encode_cells, fit_content, fit_layout
+from trainers.parameters import batch_of, batch_size, epochs, max_categories, patience
 from trainers.rows import EncodedRows, encode_rows
 
 if TYPE_CHECKING:
     from trainers.autoencoder import Settings
 
-_SMALLEST, _STEPS = 32, 20
-"""Small tables are learned in smaller batches, so that an epoch has some steps: but no smaller than this."""
+_STEPS = 20
+"""Steps of an epoch on small tables."""
 
 _RANKED = 16_384
 """Rows that the numbers of the finished generator are ranked among."""
 
 
-def widths(name: str, default: tuple[int, ...], what: str) -> Parameter:
-    """Widths of hidden layers."""
-    said = f"Widths of the {what}'s hidden layers, such as {list(default)}."
-    return Parameter(name, ParameterType.INTEGER_LIST, default, said, 1, 4_096)
-
-
-def training(epochs: int, learning_rate: float = 1e-3, l2scale: float = 1e-5) -> tuple[Parameter, ...]:
+def training(rounds: int, learning_rate: float = 1e-3, l2scale: float = 1e-5) -> tuple[Parameter, ...]:
     """The parameters of training."""
     return (
-        Parameter(
-            "epochs", ParameterType.INTEGER, epochs, "How often training goes through the table.", 1, 10_000
-        ),
-        Parameter(
-            "batch_size",
-            ParameterType.INTEGER,
-            500,
-            f"Rows per step at most; small tables take a {_STEPS}th of their rows, but at least {_SMALLEST}.",
-            1,
-            65_536,
-        ),
+        epochs(rounds),
+        batch_size(500, _STEPS),
         Parameter("learning_rate", ParameterType.NUMBER, learning_rate, "Learning rate of Adam.", 1e-9, 1),
         Parameter("l2scale", ParameterType.NUMBER, l2scale, "Weight decay.", 0, 1),
-        Parameter(
-            "patience",
-            ParameterType.INTEGER,
-            50,
-            "Epochs without a better loss on the validation rows after which training ends; 0: never.",
-            0,
-            10_000,
-        ),
-        Parameter(
-            "max_categories",
-            ParameterType.INTEGER,
-            512,
-            "Categories of a column that the network tells apart; rarer ones are drawn by their frequencies.",
-            2,
-            2_048,
-        ),
+        patience(50),
+        max_categories(512),
     )
-
-
-def embedding(default: int) -> Parameter:
-    """The width of the latent."""
-    said = "Normals that a row is generated from: the width of the latent."
-    return Parameter("embedding_dim", ParameterType.INTEGER, default, said, 1, 1_000)
 
 
 def fit_autoencoder(
@@ -109,7 +75,7 @@ def fit_autoencoder(
     with seeded(int(rng.integers(2**63))):
         model = Autoencoder(layout, built, classes)
     learner = AutoencoderLearner(model, layout, built, cells, asked, classes, device)
-    batch = min(given["batch_size"], max(_SMALLEST, cells[0].rows // _STEPS))
+    batch = batch_of(given, cells[0].rows, _STEPS)
     weights = rows.weights if request.equal_patients else None
     plan = Plan(cells[0].rows, given["epochs"], batch, request.seed, given["patience"], weights)
     arrays = _arrays(cells, asked)

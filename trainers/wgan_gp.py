@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -21,8 +20,8 @@ from trainers.base import (
 from trainers.checkpoint import Checkpoint
 from trainers.decoder import DecoderGenerator
 from trainers.outputs import Cells, encode_cells, fit_layout
+from trainers.parameters import batch_of, batch_size, embedding, epochs, max_categories, widths
 from trainers.rows import encode_rows
-from trainers.vae import embedding, training, widths
 
 if TYPE_CHECKING:
     import torch
@@ -30,23 +29,21 @@ if TYPE_CHECKING:
     from trainers.gan import GanLearner
     from trainers.heads import Layout
 
-_SMALLEST, _STEPS = 32, 10
-"""Small tables are learned in smaller batches, so that an epoch has some steps: but no smaller than this."""
+_STEPS = 10
+"""Steps of an epoch on small tables."""
 
 _RANKED = 16_384
 """Rows that the numbers of the finished generator are ranked among."""
 
 
 def game(
-    epochs: int, discriminator_steps: int, learning_rate: float, weight_decay: float
+    rounds: int, discriminator_steps: int, learning_rate: float, weight_decay: float
 ) -> tuple[Parameter, ...]:
     """The parameters of a game."""
-    shared = {parameter.name: parameter for parameter in training(epochs)}
-    said = f"Rows per step at most; small tables take a {_STEPS}th of their rows, but at least {_SMALLEST}."
     return (
-        shared["epochs"],
-        replace(shared["batch_size"], description=said),
-        shared["max_categories"],
+        epochs(rounds),
+        batch_size(500, _STEPS),
+        max_categories(512),
         Parameter(
             "discriminator_steps",
             ParameterType.INTEGER,
@@ -97,7 +94,7 @@ def fit_gan(
     cells = encode_cells(rows, layout, rng)[0]
     with seeded(int(rng.integers(2**63))):
         learner = build(given, layout, cells, torch.device(request.device))
-    batch = min(given["batch_size"], max(_SMALLEST, cells.rows // _STEPS))
+    batch = batch_of(given, cells.rows, _STEPS)
     weights = rows.weights if request.equal_patients else None
     plan = Plan(cells.rows, epochs, batch, request.seed, weights=weights)
     run(learner, plan, hooks, Checkpoint.of(request, hooks, name, cells.alphas, cells.ones))
@@ -125,7 +122,7 @@ class WganGpTrainer:
             Parameter(
                 "gradient_penalty", ParameterType.NUMBER, 10.0, "Weight of the critic's penalty.", 0, 1_000
             ),
-            *game(epochs=300, discriminator_steps=2, learning_rate=2e-4, weight_decay=1e-6),
+            *game(rounds=300, discriminator_steps=2, learning_rate=2e-4, weight_decay=1e-6),
         ),
         kinds=MODELLED,
         conditions=REJECTION,
