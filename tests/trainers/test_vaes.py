@@ -23,7 +23,7 @@ from trainers.autoencoder import Autoencoder, AutoencoderLearner, Settings, mmd 
 from trainers.heads import Classes, Layout  # noqa: E402
 from trainers.modes import Modes  # noqa: E402
 from trainers.outputs import Cells  # noqa: E402
-from trainers.vae import widths  # noqa: E402
+from trainers.parameters import widths  # noqa: E402
 
 NAMES = ("tvae", "beta-vae", "cvae", "wae")
 
