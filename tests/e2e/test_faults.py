@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -184,12 +185,29 @@ def test_client_cut_while_sampling(fresh: Server) -> None:
     wire.close()
 
 
+def pause_between_writes(server: Server, pid: int) -> None:
+    """Stops a process that does not hold SQLite's one lock just then: nobody else could write until it wakes."""
+    for _ in range(100):
+        os.kill(pid, signal.SIGSTOP)
+        database = sqlite3.connect(server.data / "var" / "kohort.db", timeout=0.2, isolation_level=None)
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("ROLLBACK")
+            return
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.05)
+        finally:
+            database.close()
+    raise AssertionError("the worker never stopped writing")
+
+
 def test_paused_worker_loses(tmp_path: Path) -> None:
     server = Server(
         tmp_path, "--lease-seconds", "2", "--heartbeat-seconds", "0.5", "--devices", "cpu:2"
     ).start()
     try:
-        name = start(server, steps=30)
+        name = start(server, steps=60)
         paused = worker(server)
         os.kill(paused.pid, signal.SIGSTOP)
         try:
