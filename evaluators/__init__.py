@@ -1,1 +1,1 @@
-"""Fidelity, utility, privacy and fairness of synthetic tables."""
+"""Evaluation: fidelity, utility, privacy attacks and fairness of synthetic rows, and the report."""

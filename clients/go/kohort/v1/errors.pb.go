@@ -100,6 +100,10 @@ const (
 	ErrorReason_ERROR_REASON_JOB_NOT_FOUND ErrorReason = 43
 	// NOT_FOUND: no such model for this tenant.
 	ErrorReason_ERROR_REASON_MODEL_NOT_FOUND ErrorReason = 44
+	// NOT_FOUND: no such report for this tenant.
+	ErrorReason_ERROR_REASON_REPORT_NOT_FOUND ErrorReason = 46
+	// ABORTED: somebody else changed it since it was read.
+	ErrorReason_ERROR_REASON_ETAG_MISMATCH ErrorReason = 47
 	// ALREADY_EXISTS: the request id was used with other content.
 	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 45
 	// FAILED_PRECONDITION: the bytes of the dataset are gone; lineage remains.
@@ -124,6 +128,12 @@ const (
 	ErrorReason_ERROR_REASON_CONDITION_UNSATISFIED ErrorReason = 58
 	// FAILED_PRECONDITION: fewer training patients met a condition than must stand behind an answer.
 	ErrorReason_ERROR_REASON_COHORT_TOO_SMALL ErrorReason = 59
+	// FAILED_PRECONDITION: the release policy, or a custodian, keeps what the model makes in the house.
+	ErrorReason_ERROR_REASON_MODEL_LOCKED ErrorReason = 61
+	// FAILED_PRECONDITION: two tables that are to be compared have different columns.
+	ErrorReason_ERROR_REASON_SCHEMAS_DIFFER ErrorReason = 62
+	// FAILED_PRECONDITION: this server has no libraries for evaluation.
+	ErrorReason_ERROR_REASON_EVALUATION_UNAVAILABLE ErrorReason = 63
 	// UNIMPLEMENTED: this server cannot train several tables.
 	ErrorReason_ERROR_REASON_MULTI_TABLE_UNSUPPORTED ErrorReason = 60
 	// RESOURCE_EXHAUSTED with RetryInfo: the queue is full.
@@ -136,6 +146,8 @@ const (
 	ErrorReason_ERROR_REASON_LIMIT_EXCEEDED ErrorReason = 73
 	// RESOURCE_EXHAUSTED with RetryInfo: the disk or store is full.
 	ErrorReason_ERROR_REASON_STORAGE_FULL ErrorReason = 74
+	// RESOURCE_EXHAUSTED with RetryInfo: this model or dataset was evaluated often enough today.
+	ErrorReason_ERROR_REASON_TOO_MANY_EVALUATIONS ErrorReason = 75
 	// UNAVAILABLE with RetryInfo: the server is shutting down.
 	ErrorReason_ERROR_REASON_DRAINING ErrorReason = 80
 	// UNAVAILABLE with RetryInfo: the database or object store does not answer.
@@ -156,6 +168,10 @@ const (
 	ErrorReason_ERROR_REASON_MAX_RUNTIME_EXCEEDED ErrorReason = 104
 	// Jobs: the worker ran out of memory.
 	ErrorReason_ERROR_REASON_OUT_OF_MEMORY ErrorReason = 105
+	// Jobs: a watched metric passed the threshold of an alert that stops training.
+	ErrorReason_ERROR_REASON_ALERT_STOPPED_TRAINING ErrorReason = 106
+	// Jobs: evaluation raised.
+	ErrorReason_ERROR_REASON_EVALUATION_FAILED ErrorReason = 107
 	// Findings: this looks like a direct identifier; dropped.
 	ErrorReason_ERROR_REASON_DIRECT_IDENTIFIER ErrorReason = 120
 	// Findings: free text, dropped.
@@ -190,6 +206,10 @@ const (
 	ErrorReason_ERROR_REASON_BATCH_HALVED ErrorReason = 135
 	// Findings: a date, an age or a place finer than Safe Harbor leaves it; learned as it is.
 	ErrorReason_ERROR_REASON_QUASI_IDENTIFIER ErrorReason = 136
+	// Findings: a watched metric passed the threshold of an alert.
+	ErrorReason_ERROR_REASON_ALERT_RAISED ErrorReason = 137
+	// Findings: the model was published without an evaluation, or with a part of it.
+	ErrorReason_ERROR_REASON_EVALUATION_INCOMPLETE ErrorReason = 138
 )
 
 // Enum value maps for ErrorReason.
@@ -229,6 +249,8 @@ var (
 		42:  "ERROR_REASON_DATASET_NOT_FOUND",
 		43:  "ERROR_REASON_JOB_NOT_FOUND",
 		44:  "ERROR_REASON_MODEL_NOT_FOUND",
+		46:  "ERROR_REASON_REPORT_NOT_FOUND",
+		47:  "ERROR_REASON_ETAG_MISMATCH",
 		45:  "ERROR_REASON_REQUEST_ID_REUSED",
 		50:  "ERROR_REASON_DATASET_EXPIRED",
 		51:  "ERROR_REASON_DATASET_IN_USE",
@@ -240,12 +262,16 @@ var (
 		57:  "ERROR_REASON_BUNDLE_UNTRUSTED",
 		58:  "ERROR_REASON_CONDITION_UNSATISFIED",
 		59:  "ERROR_REASON_COHORT_TOO_SMALL",
+		61:  "ERROR_REASON_MODEL_LOCKED",
+		62:  "ERROR_REASON_SCHEMAS_DIFFER",
+		63:  "ERROR_REASON_EVALUATION_UNAVAILABLE",
 		60:  "ERROR_REASON_MULTI_TABLE_UNSUPPORTED",
 		70:  "ERROR_REASON_QUEUE_FULL",
 		71:  "ERROR_REASON_TOO_MANY_JOBS",
 		72:  "ERROR_REASON_TOO_MANY_STREAMS",
 		73:  "ERROR_REASON_LIMIT_EXCEEDED",
 		74:  "ERROR_REASON_STORAGE_FULL",
+		75:  "ERROR_REASON_TOO_MANY_EVALUATIONS",
 		80:  "ERROR_REASON_DRAINING",
 		81:  "ERROR_REASON_STORE_UNAVAILABLE",
 		82:  "ERROR_REASON_DEADLINE_TOO_SHORT",
@@ -256,6 +282,8 @@ var (
 		103: "ERROR_REASON_ATTEMPTS_EXHAUSTED",
 		104: "ERROR_REASON_MAX_RUNTIME_EXCEEDED",
 		105: "ERROR_REASON_OUT_OF_MEMORY",
+		106: "ERROR_REASON_ALERT_STOPPED_TRAINING",
+		107: "ERROR_REASON_EVALUATION_FAILED",
 		120: "ERROR_REASON_DIRECT_IDENTIFIER",
 		121: "ERROR_REASON_FREE_TEXT",
 		122: "ERROR_REASON_ALL_NULL",
@@ -273,6 +301,8 @@ var (
 		134: "ERROR_REASON_TRAINER_CHOSEN",
 		135: "ERROR_REASON_BATCH_HALVED",
 		136: "ERROR_REASON_QUASI_IDENTIFIER",
+		137: "ERROR_REASON_ALERT_RAISED",
+		138: "ERROR_REASON_EVALUATION_INCOMPLETE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                 0,
@@ -309,6 +339,8 @@ var (
 		"ERROR_REASON_DATASET_NOT_FOUND":           42,
 		"ERROR_REASON_JOB_NOT_FOUND":               43,
 		"ERROR_REASON_MODEL_NOT_FOUND":             44,
+		"ERROR_REASON_REPORT_NOT_FOUND":            46,
+		"ERROR_REASON_ETAG_MISMATCH":               47,
 		"ERROR_REASON_REQUEST_ID_REUSED":           45,
 		"ERROR_REASON_DATASET_EXPIRED":             50,
 		"ERROR_REASON_DATASET_IN_USE":              51,
@@ -320,12 +352,16 @@ var (
 		"ERROR_REASON_BUNDLE_UNTRUSTED":            57,
 		"ERROR_REASON_CONDITION_UNSATISFIED":       58,
 		"ERROR_REASON_COHORT_TOO_SMALL":            59,
+		"ERROR_REASON_MODEL_LOCKED":                61,
+		"ERROR_REASON_SCHEMAS_DIFFER":              62,
+		"ERROR_REASON_EVALUATION_UNAVAILABLE":      63,
 		"ERROR_REASON_MULTI_TABLE_UNSUPPORTED":     60,
 		"ERROR_REASON_QUEUE_FULL":                  70,
 		"ERROR_REASON_TOO_MANY_JOBS":               71,
 		"ERROR_REASON_TOO_MANY_STREAMS":            72,
 		"ERROR_REASON_LIMIT_EXCEEDED":              73,
 		"ERROR_REASON_STORAGE_FULL":                74,
+		"ERROR_REASON_TOO_MANY_EVALUATIONS":        75,
 		"ERROR_REASON_DRAINING":                    80,
 		"ERROR_REASON_STORE_UNAVAILABLE":           81,
 		"ERROR_REASON_DEADLINE_TOO_SHORT":          82,
@@ -336,6 +372,8 @@ var (
 		"ERROR_REASON_ATTEMPTS_EXHAUSTED":          103,
 		"ERROR_REASON_MAX_RUNTIME_EXCEEDED":        104,
 		"ERROR_REASON_OUT_OF_MEMORY":               105,
+		"ERROR_REASON_ALERT_STOPPED_TRAINING":      106,
+		"ERROR_REASON_EVALUATION_FAILED":           107,
 		"ERROR_REASON_DIRECT_IDENTIFIER":           120,
 		"ERROR_REASON_FREE_TEXT":                   121,
 		"ERROR_REASON_ALL_NULL":                    122,
@@ -353,6 +391,8 @@ var (
 		"ERROR_REASON_TRAINER_CHOSEN":              134,
 		"ERROR_REASON_BATCH_HALVED":                135,
 		"ERROR_REASON_QUASI_IDENTIFIER":            136,
+		"ERROR_REASON_ALERT_RAISED":                137,
+		"ERROR_REASON_EVALUATION_INCOMPLETE":       138,
 	}
 )
 
@@ -387,7 +427,7 @@ var File_kohort_v1_errors_proto protoreflect.FileDescriptor
 
 const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x16kohort/v1/errors.proto\x12\tkohort.v1*\x9b\x15\n" +
+	"\x16kohort/v1/errors.proto\x12\tkohort.v1*\x84\x18\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\x1f\n" +
@@ -423,7 +463,9 @@ const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\x1eERROR_REASON_PERMISSION_DENIED\x10)\x12\"\n" +
 	"\x1eERROR_REASON_DATASET_NOT_FOUND\x10*\x12\x1e\n" +
 	"\x1aERROR_REASON_JOB_NOT_FOUND\x10+\x12 \n" +
-	"\x1cERROR_REASON_MODEL_NOT_FOUND\x10,\x12\"\n" +
+	"\x1cERROR_REASON_MODEL_NOT_FOUND\x10,\x12!\n" +
+	"\x1dERROR_REASON_REPORT_NOT_FOUND\x10.\x12\x1e\n" +
+	"\x1aERROR_REASON_ETAG_MISMATCH\x10/\x12\"\n" +
 	"\x1eERROR_REASON_REQUEST_ID_REUSED\x10-\x12 \n" +
 	"\x1cERROR_REASON_DATASET_EXPIRED\x102\x12\x1f\n" +
 	"\x1bERROR_REASON_DATASET_IN_USE\x103\x12*\n" +
@@ -434,13 +476,17 @@ const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\x1cERROR_REASON_RUNTIME_CHANGED\x108\x12!\n" +
 	"\x1dERROR_REASON_BUNDLE_UNTRUSTED\x109\x12&\n" +
 	"\"ERROR_REASON_CONDITION_UNSATISFIED\x10:\x12!\n" +
-	"\x1dERROR_REASON_COHORT_TOO_SMALL\x10;\x12(\n" +
+	"\x1dERROR_REASON_COHORT_TOO_SMALL\x10;\x12\x1d\n" +
+	"\x19ERROR_REASON_MODEL_LOCKED\x10=\x12\x1f\n" +
+	"\x1bERROR_REASON_SCHEMAS_DIFFER\x10>\x12'\n" +
+	"#ERROR_REASON_EVALUATION_UNAVAILABLE\x10?\x12(\n" +
 	"$ERROR_REASON_MULTI_TABLE_UNSUPPORTED\x10<\x12\x1b\n" +
 	"\x17ERROR_REASON_QUEUE_FULL\x10F\x12\x1e\n" +
 	"\x1aERROR_REASON_TOO_MANY_JOBS\x10G\x12!\n" +
 	"\x1dERROR_REASON_TOO_MANY_STREAMS\x10H\x12\x1f\n" +
 	"\x1bERROR_REASON_LIMIT_EXCEEDED\x10I\x12\x1d\n" +
-	"\x19ERROR_REASON_STORAGE_FULL\x10J\x12\x19\n" +
+	"\x19ERROR_REASON_STORAGE_FULL\x10J\x12%\n" +
+	"!ERROR_REASON_TOO_MANY_EVALUATIONS\x10K\x12\x19\n" +
 	"\x15ERROR_REASON_DRAINING\x10P\x12\"\n" +
 	"\x1eERROR_REASON_STORE_UNAVAILABLE\x10Q\x12#\n" +
 	"\x1fERROR_REASON_DEADLINE_TOO_SHORT\x10R\x12\x19\n" +
@@ -450,7 +496,9 @@ const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\x1aERROR_REASON_PARITY_FAILED\x10f\x12#\n" +
 	"\x1fERROR_REASON_ATTEMPTS_EXHAUSTED\x10g\x12%\n" +
 	"!ERROR_REASON_MAX_RUNTIME_EXCEEDED\x10h\x12\x1e\n" +
-	"\x1aERROR_REASON_OUT_OF_MEMORY\x10i\x12\"\n" +
+	"\x1aERROR_REASON_OUT_OF_MEMORY\x10i\x12'\n" +
+	"#ERROR_REASON_ALERT_STOPPED_TRAINING\x10j\x12\"\n" +
+	"\x1eERROR_REASON_EVALUATION_FAILED\x10k\x12\"\n" +
 	"\x1eERROR_REASON_DIRECT_IDENTIFIER\x10x\x12\x1a\n" +
 	"\x16ERROR_REASON_FREE_TEXT\x10y\x12\x19\n" +
 	"\x15ERROR_REASON_ALL_NULL\x10z\x12\x1e\n" +
@@ -467,7 +515,9 @@ const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\x1aERROR_REASON_STOPPED_EARLY\x10\x85\x01\x12 \n" +
 	"\x1bERROR_REASON_TRAINER_CHOSEN\x10\x86\x01\x12\x1e\n" +
 	"\x19ERROR_REASON_BATCH_HALVED\x10\x87\x01\x12\"\n" +
-	"\x1dERROR_REASON_QUASI_IDENTIFIER\x10\x88\x01Bh\n" +
+	"\x1dERROR_REASON_QUASI_IDENTIFIER\x10\x88\x01\x12\x1e\n" +
+	"\x19ERROR_REASON_ALERT_RAISED\x10\x89\x01\x12'\n" +
+	"\"ERROR_REASON_EVALUATION_INCOMPLETE\x10\x8a\x01Bh\n" +
 	"\fio.kohort.v1B\vErrorsProtoP\x01Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\xaa\x02\tKohort.V1b\x06proto3"
 
 var (

@@ -775,7 +775,9 @@ type SampleHeader struct {
 	// Always true, for whoever files these rows.
 	Synthetic bool `protobuf:"varint,8,opt,name=synthetic,proto3" json:"synthetic,omitempty"`
 	// What is promised about the privacy of the patients behind the model.
-	Privacy       *PrivacyStatement `protobuf:"bytes,9,opt,name=privacy,proto3" json:"privacy,omitempty"`
+	Privacy *PrivacyStatement `protobuf:"bytes,9,opt,name=privacy,proto3" json:"privacy,omitempty"`
+	// What the release policy says of the model.
+	ReleaseState  ReleaseState `protobuf:"varint,10,opt,name=release_state,json=releaseState,proto3,enum=kohort.v1.ReleaseState" json:"release_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -871,6 +873,13 @@ func (x *SampleHeader) GetPrivacy() *PrivacyStatement {
 		return x.Privacy
 	}
 	return nil
+}
+
+func (x *SampleHeader) GetReleaseState() ReleaseState {
+	if x != nil {
+		return x.ReleaseState
+	}
+	return ReleaseState_RELEASE_STATE_UNSPECIFIED
 }
 
 // Bytes of a file.
@@ -1141,7 +1150,9 @@ type Model struct {
 	// When it was published here.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// What Sample may ask of it.
-	Abilities     *ModelAbilities `protobuf:"bytes,18,opt,name=abilities,proto3" json:"abilities,omitempty"`
+	Abilities *ModelAbilities `protobuf:"bytes,18,opt,name=abilities,proto3" json:"abilities,omitempty"`
+	// Whether its rows may leave; without the values of metrics.
+	Release       *Release `protobuf:"bytes,19,opt,name=release,proto3" json:"release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1298,6 +1309,13 @@ func (x *Model) GetCreateTime() *timestamppb.Timestamp {
 func (x *Model) GetAbilities() *ModelAbilities {
 	if x != nil {
 		return x.Abilities
+	}
+	return nil
+}
+
+func (x *Model) GetRelease() *Release {
+	if x != nil {
+		return x.Release
 	}
 	return nil
 }
@@ -2088,7 +2106,7 @@ var File_kohort_v1_sampling_proto protoreflect.FileDescriptor
 
 const file_kohort_v1_sampling_proto_rawDesc = "" +
 	"\n" +
-	"\x18kohort/v1/sampling.proto\x12\tkohort.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kohort/v1/schema.proto\x1a\x15kohort/v1/table.proto\"\x84\x05\n" +
+	"\x18kohort/v1/sampling.proto\x12\tkohort.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17kohort/v1/release.proto\x1a\x16kohort/v1/schema.proto\x1a\x15kohort/v1/table.proto\"\x84\x05\n" +
 	"\rSampleRequest\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1d\n" +
 	"\n" +
@@ -2149,7 +2167,7 @@ const file_kohort_v1_sampling_proto_rawDesc = "" +
 	"\x05batch\x18\x03 \x01(\v2\x16.kohort.v1.RecordBatchH\x00R\x05batch\x12.\n" +
 	"\x05chunk\x18\x04 \x01(\v2\x16.kohort.v1.SampleChunkH\x00R\x05chunk\x124\n" +
 	"\atrailer\x18\x05 \x01(\v2\x18.kohort.v1.SampleTrailerH\x00R\atrailerB\x06\n" +
-	"\x04part\"\xce\x02\n" +
+	"\x04part\"\x8c\x03\n" +
 	"\fSampleHeader\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12%\n" +
 	"\x0econtent_digest\x18\x02 \x01(\fR\rcontentDigest\x12\x12\n" +
@@ -2161,7 +2179,9 @@ const file_kohort_v1_sampling_proto_rawDesc = "" +
 	"\x06schema\x18\x06 \x01(\v2\x11.kohort.v1.SchemaR\x06schema\x12/\n" +
 	"\x13runtime_fingerprint\x18\a \x01(\tR\x12runtimeFingerprint\x12\x1c\n" +
 	"\tsynthetic\x18\b \x01(\bR\tsynthetic\x125\n" +
-	"\aprivacy\x18\t \x01(\v2\x1b.kohort.v1.PrivacyStatementR\aprivacy\"T\n" +
+	"\aprivacy\x18\t \x01(\v2\x1b.kohort.v1.PrivacyStatementR\aprivacy\x12<\n" +
+	"\rrelease_state\x18\n" +
+	" \x01(\x0e2\x17.kohort.v1.ReleaseStateR\freleaseState\"T\n" +
 	"\vSampleChunk\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1b\n" +
@@ -2186,7 +2206,7 @@ const file_kohort_v1_sampling_proto_rawDesc = "" +
 	"\tstatement\x18\x05 \x01(\tR\tstatementB\n" +
 	"\n" +
 	"\b_epsilonB\b\n" +
-	"\x06_delta\"\xeb\x05\n" +
+	"\x06_delta\"\x99\x06\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x124\n" +
@@ -2210,7 +2230,8 @@ const file_kohort_v1_sampling_proto_rawDesc = "" +
 	"\bfindings\x18\x10 \x03(\v2\x12.kohort.v1.FindingR\bfindings\x12;\n" +
 	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x127\n" +
-	"\tabilities\x18\x12 \x01(\v2\x19.kohort.v1.ModelAbilitiesR\tabilities\x1a9\n" +
+	"\tabilities\x18\x12 \x01(\v2\x19.kohort.v1.ModelAbilitiesR\tabilities\x12,\n" +
+	"\arelease\x18\x13 \x01(\v2\x12.kohort.v1.ReleaseR\arelease\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa6\x02\n" +
@@ -2327,9 +2348,11 @@ var file_kohort_v1_sampling_proto_goTypes = []any{
 	(*Dictionary)(nil),            // 30: kohort.v1.Dictionary
 	(*RecordBatch)(nil),           // 31: kohort.v1.RecordBatch
 	(*Schema)(nil),                // 32: kohort.v1.Schema
-	(*structpb.Struct)(nil),       // 33: google.protobuf.Struct
-	(*Finding)(nil),               // 34: kohort.v1.Finding
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(ReleaseState)(0),             // 33: kohort.v1.ReleaseState
+	(*structpb.Struct)(nil),       // 34: google.protobuf.Struct
+	(*Finding)(nil),               // 35: kohort.v1.Finding
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*Release)(nil),               // 37: kohort.v1.Release
 }
 var file_kohort_v1_sampling_proto_depIdxs = []int32{
 	0,  // 0: kohort.v1.SampleRequest.format:type_name -> kohort.v1.SampleFormat
@@ -2348,37 +2371,39 @@ var file_kohort_v1_sampling_proto_depIdxs = []int32{
 	10, // 13: kohort.v1.SampleResponse.trailer:type_name -> kohort.v1.SampleTrailer
 	32, // 14: kohort.v1.SampleHeader.schema:type_name -> kohort.v1.Schema
 	11, // 15: kohort.v1.SampleHeader.privacy:type_name -> kohort.v1.PrivacyStatement
-	27, // 16: kohort.v1.SampleTrailer.row_counts:type_name -> kohort.v1.SampleTrailer.RowCountsEntry
-	28, // 17: kohort.v1.Model.labels:type_name -> kohort.v1.Model.LabelsEntry
-	32, // 18: kohort.v1.Model.schema:type_name -> kohort.v1.Schema
-	33, // 19: kohort.v1.Model.parameters:type_name -> google.protobuf.Struct
-	11, // 20: kohort.v1.Model.privacy:type_name -> kohort.v1.PrivacyStatement
-	34, // 21: kohort.v1.Model.findings:type_name -> kohort.v1.Finding
-	35, // 22: kohort.v1.Model.create_time:type_name -> google.protobuf.Timestamp
-	13, // 23: kohort.v1.Model.abilities:type_name -> kohort.v1.ModelAbilities
-	12, // 24: kohort.v1.GetModelResponse.model:type_name -> kohort.v1.Model
-	12, // 25: kohort.v1.ListModelsResponse.models:type_name -> kohort.v1.Model
-	22, // 26: kohort.v1.DownloadModelResponse.header:type_name -> kohort.v1.BundleInfo
-	24, // 27: kohort.v1.ImportModelRequest.header:type_name -> kohort.v1.ImportHeader
-	29, // 28: kohort.v1.ImportHeader.labels:type_name -> kohort.v1.ImportHeader.LabelsEntry
-	12, // 29: kohort.v1.ImportModelResponse.model:type_name -> kohort.v1.Model
-	1,  // 30: kohort.v1.SamplingService.Sample:input_type -> kohort.v1.SampleRequest
-	14, // 31: kohort.v1.SamplingService.GetModel:input_type -> kohort.v1.GetModelRequest
-	16, // 32: kohort.v1.SamplingService.ListModels:input_type -> kohort.v1.ListModelsRequest
-	18, // 33: kohort.v1.SamplingService.DeleteModel:input_type -> kohort.v1.DeleteModelRequest
-	20, // 34: kohort.v1.SamplingService.DownloadModel:input_type -> kohort.v1.DownloadModelRequest
-	23, // 35: kohort.v1.SamplingService.ImportModel:input_type -> kohort.v1.ImportModelRequest
-	7,  // 36: kohort.v1.SamplingService.Sample:output_type -> kohort.v1.SampleResponse
-	15, // 37: kohort.v1.SamplingService.GetModel:output_type -> kohort.v1.GetModelResponse
-	17, // 38: kohort.v1.SamplingService.ListModels:output_type -> kohort.v1.ListModelsResponse
-	19, // 39: kohort.v1.SamplingService.DeleteModel:output_type -> kohort.v1.DeleteModelResponse
-	21, // 40: kohort.v1.SamplingService.DownloadModel:output_type -> kohort.v1.DownloadModelResponse
-	25, // 41: kohort.v1.SamplingService.ImportModel:output_type -> kohort.v1.ImportModelResponse
-	36, // [36:42] is the sub-list for method output_type
-	30, // [30:36] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	33, // 16: kohort.v1.SampleHeader.release_state:type_name -> kohort.v1.ReleaseState
+	27, // 17: kohort.v1.SampleTrailer.row_counts:type_name -> kohort.v1.SampleTrailer.RowCountsEntry
+	28, // 18: kohort.v1.Model.labels:type_name -> kohort.v1.Model.LabelsEntry
+	32, // 19: kohort.v1.Model.schema:type_name -> kohort.v1.Schema
+	34, // 20: kohort.v1.Model.parameters:type_name -> google.protobuf.Struct
+	11, // 21: kohort.v1.Model.privacy:type_name -> kohort.v1.PrivacyStatement
+	35, // 22: kohort.v1.Model.findings:type_name -> kohort.v1.Finding
+	36, // 23: kohort.v1.Model.create_time:type_name -> google.protobuf.Timestamp
+	13, // 24: kohort.v1.Model.abilities:type_name -> kohort.v1.ModelAbilities
+	37, // 25: kohort.v1.Model.release:type_name -> kohort.v1.Release
+	12, // 26: kohort.v1.GetModelResponse.model:type_name -> kohort.v1.Model
+	12, // 27: kohort.v1.ListModelsResponse.models:type_name -> kohort.v1.Model
+	22, // 28: kohort.v1.DownloadModelResponse.header:type_name -> kohort.v1.BundleInfo
+	24, // 29: kohort.v1.ImportModelRequest.header:type_name -> kohort.v1.ImportHeader
+	29, // 30: kohort.v1.ImportHeader.labels:type_name -> kohort.v1.ImportHeader.LabelsEntry
+	12, // 31: kohort.v1.ImportModelResponse.model:type_name -> kohort.v1.Model
+	1,  // 32: kohort.v1.SamplingService.Sample:input_type -> kohort.v1.SampleRequest
+	14, // 33: kohort.v1.SamplingService.GetModel:input_type -> kohort.v1.GetModelRequest
+	16, // 34: kohort.v1.SamplingService.ListModels:input_type -> kohort.v1.ListModelsRequest
+	18, // 35: kohort.v1.SamplingService.DeleteModel:input_type -> kohort.v1.DeleteModelRequest
+	20, // 36: kohort.v1.SamplingService.DownloadModel:input_type -> kohort.v1.DownloadModelRequest
+	23, // 37: kohort.v1.SamplingService.ImportModel:input_type -> kohort.v1.ImportModelRequest
+	7,  // 38: kohort.v1.SamplingService.Sample:output_type -> kohort.v1.SampleResponse
+	15, // 39: kohort.v1.SamplingService.GetModel:output_type -> kohort.v1.GetModelResponse
+	17, // 40: kohort.v1.SamplingService.ListModels:output_type -> kohort.v1.ListModelsResponse
+	19, // 41: kohort.v1.SamplingService.DeleteModel:output_type -> kohort.v1.DeleteModelResponse
+	21, // 42: kohort.v1.SamplingService.DownloadModel:output_type -> kohort.v1.DownloadModelResponse
+	25, // 43: kohort.v1.SamplingService.ImportModel:output_type -> kohort.v1.ImportModelResponse
+	38, // [38:44] is the sub-list for method output_type
+	32, // [32:38] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_kohort_v1_sampling_proto_init() }
@@ -2386,6 +2411,7 @@ func file_kohort_v1_sampling_proto_init() {
 	if File_kohort_v1_sampling_proto != nil {
 		return
 	}
+	file_kohort_v1_release_proto_init()
 	file_kohort_v1_schema_proto_init()
 	file_kohort_v1_table_proto_init()
 	file_kohort_v1_sampling_proto_msgTypes[0].OneofWrappers = []any{}

@@ -52,7 +52,7 @@ type SamplingServiceClient interface {
 	// do is refused before anything is sent), NOT_FOUND. PERMISSION_DENIED: also for
 	// `partial_rows` of a caller who may not see data. OUT_OF_RANGE:
 	// UNIT_OUT_OF_RANGE. RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED.
-	// FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+	// FAILED_PRECONDITION: MODEL_LOCKED, RUNTIME_CHANGED, COHORT_TOO_SMALL,
 	// CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
 	// how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
 	// TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
@@ -66,6 +66,7 @@ type SamplingServiceClient interface {
 	// a deleted model is NOT_FOUND.
 	DeleteModel(ctx context.Context, in *DeleteModelRequest, opts ...grpc.CallOption) (*DeleteModelResponse, error)
 	// Streams the bundle: a header, then its bytes. May be repeated. NOT_FOUND.
+	// FAILED_PRECONDITION: MODEL_LOCKED.
 	DownloadModel(ctx context.Context, in *DownloadModelRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadModelResponse], error)
 	// Takes a bundle in after checking digests, signature, program, graph
 	// signature, operators and sizes. The first message MUST be a header. Safe to
@@ -188,7 +189,7 @@ type SamplingServiceServer interface {
 	// do is refused before anything is sent), NOT_FOUND. PERMISSION_DENIED: also for
 	// `partial_rows` of a caller who may not see data. OUT_OF_RANGE:
 	// UNIT_OUT_OF_RANGE. RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED.
-	// FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+	// FAILED_PRECONDITION: MODEL_LOCKED, RUNTIME_CHANGED, COHORT_TOO_SMALL,
 	// CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
 	// how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
 	// TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
@@ -202,6 +203,7 @@ type SamplingServiceServer interface {
 	// a deleted model is NOT_FOUND.
 	DeleteModel(context.Context, *DeleteModelRequest) (*DeleteModelResponse, error)
 	// Streams the bundle: a header, then its bytes. May be repeated. NOT_FOUND.
+	// FAILED_PRECONDITION: MODEL_LOCKED.
 	DownloadModel(*DownloadModelRequest, grpc.ServerStreamingServer[DownloadModelResponse]) error
 	// Takes a bundle in after checking digests, signature, program, graph
 	// signature, operators and sizes. The first message MUST be a header. Safe to

@@ -97,6 +97,59 @@ func (JobState) EnumDescriptor() ([]byte, []int) {
 	return file_kohort_v1_training_proto_rawDescGZIP(), []int{0}
 }
 
+// What a job does.
+type JobKind int32
+
+const (
+	// Never sent.
+	JobKind_JOB_KIND_UNSPECIFIED JobKind = 0
+	// Trains a model, see Train.
+	JobKind_JOB_KIND_TRAIN JobKind = 1
+	// Evaluates, see EvaluationService.Evaluate.
+	JobKind_JOB_KIND_EVALUATE JobKind = 2
+)
+
+// Enum value maps for JobKind.
+var (
+	JobKind_name = map[int32]string{
+		0: "JOB_KIND_UNSPECIFIED",
+		1: "JOB_KIND_TRAIN",
+		2: "JOB_KIND_EVALUATE",
+	}
+	JobKind_value = map[string]int32{
+		"JOB_KIND_UNSPECIFIED": 0,
+		"JOB_KIND_TRAIN":       1,
+		"JOB_KIND_EVALUATE":    2,
+	}
+)
+
+func (x JobKind) Enum() *JobKind {
+	p := new(JobKind)
+	*p = x
+	return p
+}
+
+func (x JobKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (JobKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_kohort_v1_training_proto_enumTypes[1].Descriptor()
+}
+
+func (JobKind) Type() protoreflect.EnumType {
+	return &file_kohort_v1_training_proto_enumTypes[1]
+}
+
+func (x JobKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use JobKind.Descriptor instead.
+func (JobKind) EnumDescriptor() ([]byte, []int) {
+	return file_kohort_v1_training_proto_rawDescGZIP(), []int{1}
+}
+
 // What to train on what.
 type TrainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -137,8 +190,12 @@ type TrainRequest struct {
 	// Every patient counts the same, however many rows are theirs. Otherwise every
 	// row does.
 	WeightPatientsEqually bool `protobuf:"varint,15,opt,name=weight_patients_equally,json=weightPatientsEqually,proto3" json:"weight_patients_equally,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// How the model is evaluated once it is exported, before it is published.
+	Evaluation *EvaluationOptions `protobuf:"bytes,16,opt,name=evaluation,proto3" json:"evaluation,omitempty"`
+	// What to watch while fitting; at most 16.
+	Alerts        []*Alert `protobuf:"bytes,17,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TrainRequest) Reset() {
@@ -274,6 +331,20 @@ func (x *TrainRequest) GetWeightPatientsEqually() bool {
 		return x.WeightPatientsEqually
 	}
 	return false
+}
+
+func (x *TrainRequest) GetEvaluation() *EvaluationOptions {
+	if x != nil {
+		return x.Evaluation
+	}
+	return nil
+}
+
+func (x *TrainRequest) GetAlerts() []*Alert {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
 }
 
 // One message of a Train stream.
@@ -678,7 +749,7 @@ type Job struct {
 	// Where it stands.
 	State JobState `protobuf:"varint,4,opt,name=state,proto3,enum=kohort.v1.JobState" json:"state,omitempty"`
 	// The step within RUNNING: "preparing", "fitting", "exporting", "verifying",
-	// "publishing", or a stage that the trainer names.
+	// "evaluating", "publishing", or a stage that the trainer names.
 	Phase string `protobuf:"bytes,5,opt,name=phase,proto3" json:"phase,omitempty"`
 	// Counts the workers that took it, from 1; 0 while none has.
 	Attempt int32 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
@@ -714,7 +785,11 @@ type Job struct {
 	// The slot that runs it, such as "cuda:0".
 	Device string `protobuf:"bytes,21,opt,name=device,proto3" json:"device,omitempty"`
 	// How long it may run.
-	MaxRuntime    *durationpb.Duration `protobuf:"bytes,22,opt,name=max_runtime,json=maxRuntime,proto3" json:"max_runtime,omitempty"`
+	MaxRuntime *durationpb.Duration `protobuf:"bytes,22,opt,name=max_runtime,json=maxRuntime,proto3" json:"max_runtime,omitempty"`
+	// What it does.
+	Kind JobKind `protobuf:"varint,23,opt,name=kind,proto3,enum=kohort.v1.JobKind" json:"kind,omitempty"`
+	// SUCCEEDED: "reports/{id}" where the model, or what else, was evaluated.
+	Report        string `protobuf:"bytes,24,opt,name=report,proto3" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -901,6 +976,20 @@ func (x *Job) GetMaxRuntime() *durationpb.Duration {
 		return x.MaxRuntime
 	}
 	return nil
+}
+
+func (x *Job) GetKind() JobKind {
+	if x != nil {
+		return x.Kind
+	}
+	return JobKind_JOB_KIND_UNSPECIFIED
+}
+
+func (x *Job) GetReport() string {
+	if x != nil {
+		return x.Report
+	}
+	return ""
 }
 
 // Why a job failed. Never holds a cell value.
@@ -1523,7 +1612,7 @@ var File_kohort_v1_training_proto protoreflect.FileDescriptor
 
 const file_kohort_v1_training_proto_rawDesc = "" +
 	"\n" +
-	"\x18kohort/v1/training.proto\x12\tkohort.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kohort/v1/schema.proto\"\xa3\x06\n" +
+	"\x18kohort/v1/training.proto\x12\tkohort.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17kohort/v1/release.proto\x1a\x16kohort/v1/schema.proto\"\x8b\a\n" +
 	"\fTrainRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x18\n" +
@@ -1544,7 +1633,11 @@ const file_kohort_v1_training_proto_rawDesc = "" +
 	"maxRuntime\x12!\n" +
 	"\fdisplay_name\x18\r \x01(\tR\vdisplayName\x12;\n" +
 	"\x06labels\x18\x0e \x03(\v2#.kohort.v1.TrainRequest.LabelsEntryR\x06labels\x126\n" +
-	"\x17weight_patients_equally\x18\x0f \x01(\bR\x15weightPatientsEqually\x1a9\n" +
+	"\x17weight_patients_equally\x18\x0f \x01(\bR\x15weightPatientsEqually\x12<\n" +
+	"\n" +
+	"evaluation\x18\x10 \x01(\v2\x1c.kohort.v1.EvaluationOptionsR\n" +
+	"evaluation\x12(\n" +
+	"\x06alerts\x18\x11 \x03(\v2\x10.kohort.v1.AlertR\x06alerts\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
@@ -1568,7 +1661,7 @@ const file_kohort_v1_training_proto_rawDesc = "" +
 	"\x05event\x18\x03 \x01(\v2\x13.kohort.v1.JobEventH\x00R\x05event\x124\n" +
 	"\theartbeat\x18\x04 \x01(\v2\x14.kohort.v1.HeartbeatH\x00R\theartbeatB\b\n" +
 	"\x06update\"\v\n" +
-	"\tHeartbeat\"\xd0\a\n" +
+	"\tHeartbeat\"\x90\b\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x122\n" +
@@ -1598,7 +1691,9 @@ const file_kohort_v1_training_proto_rawDesc = "" +
 	"updateTime\x12\x16\n" +
 	"\x06device\x18\x15 \x01(\tR\x06device\x12:\n" +
 	"\vmax_runtime\x18\x16 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"maxRuntime\x1a9\n" +
+	"maxRuntime\x12&\n" +
+	"\x04kind\x18\x17 \x01(\x0e2\x12.kohort.v1.JobKindR\x04kind\x12\x16\n" +
+	"\x06report\x18\x18 \x01(\tR\x06report\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x11\n" +
@@ -1651,7 +1746,11 @@ const file_kohort_v1_training_proto_rawDesc = "" +
 	"\x14JOB_STATE_CANCELLING\x10\x03\x12\x17\n" +
 	"\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n" +
 	"\x10JOB_STATE_FAILED\x10\x05\x12\x17\n" +
-	"\x13JOB_STATE_CANCELLED\x10\x062\xd5\x02\n" +
+	"\x13JOB_STATE_CANCELLED\x10\x06*N\n" +
+	"\aJobKind\x12\x18\n" +
+	"\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eJOB_KIND_TRAIN\x10\x01\x12\x15\n" +
+	"\x11JOB_KIND_EVALUATE\x10\x022\xd5\x02\n" +
 	"\x0fTrainingService\x12<\n" +
 	"\x05Train\x12\x17.kohort.v1.TrainRequest\x1a\x18.kohort.v1.TrainResponse0\x01\x12?\n" +
 	"\x06Status\x12\x18.kohort.v1.StatusRequest\x1a\x19.kohort.v1.StatusResponse0\x01\x12?\n" +
@@ -1672,87 +1771,93 @@ func file_kohort_v1_training_proto_rawDescGZIP() []byte {
 	return file_kohort_v1_training_proto_rawDescData
 }
 
-var file_kohort_v1_training_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_kohort_v1_training_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_kohort_v1_training_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_kohort_v1_training_proto_goTypes = []any{
 	(JobState)(0),                 // 0: kohort.v1.JobState
-	(*TrainRequest)(nil),          // 1: kohort.v1.TrainRequest
-	(*TrainResponse)(nil),         // 2: kohort.v1.TrainResponse
-	(*StatusRequest)(nil),         // 3: kohort.v1.StatusRequest
-	(*StatusResponse)(nil),        // 4: kohort.v1.StatusResponse
-	(*CancelRequest)(nil),         // 5: kohort.v1.CancelRequest
-	(*CancelResponse)(nil),        // 6: kohort.v1.CancelResponse
-	(*JobUpdate)(nil),             // 7: kohort.v1.JobUpdate
-	(*Heartbeat)(nil),             // 8: kohort.v1.Heartbeat
-	(*Job)(nil),                   // 9: kohort.v1.Job
-	(*JobError)(nil),              // 10: kohort.v1.JobError
-	(*Progress)(nil),              // 11: kohort.v1.Progress
-	(*JobEvent)(nil),              // 12: kohort.v1.JobEvent
-	(*StateChanged)(nil),          // 13: kohort.v1.StateChanged
-	(*PhaseStarted)(nil),          // 14: kohort.v1.PhaseStarted
-	(*GetJobRequest)(nil),         // 15: kohort.v1.GetJobRequest
-	(*GetJobResponse)(nil),        // 16: kohort.v1.GetJobResponse
-	(*ListJobsRequest)(nil),       // 17: kohort.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),      // 18: kohort.v1.ListJobsResponse
-	nil,                           // 19: kohort.v1.TrainRequest.LabelsEntry
-	nil,                           // 20: kohort.v1.Job.LabelsEntry
-	nil,                           // 21: kohort.v1.Progress.LossesEntry
-	(*structpb.Struct)(nil),       // 22: google.protobuf.Struct
-	(*SchemaOverrides)(nil),       // 23: kohort.v1.SchemaOverrides
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*Schema)(nil),                // 25: kohort.v1.Schema
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*Finding)(nil),               // 27: kohort.v1.Finding
+	(JobKind)(0),                  // 1: kohort.v1.JobKind
+	(*TrainRequest)(nil),          // 2: kohort.v1.TrainRequest
+	(*TrainResponse)(nil),         // 3: kohort.v1.TrainResponse
+	(*StatusRequest)(nil),         // 4: kohort.v1.StatusRequest
+	(*StatusResponse)(nil),        // 5: kohort.v1.StatusResponse
+	(*CancelRequest)(nil),         // 6: kohort.v1.CancelRequest
+	(*CancelResponse)(nil),        // 7: kohort.v1.CancelResponse
+	(*JobUpdate)(nil),             // 8: kohort.v1.JobUpdate
+	(*Heartbeat)(nil),             // 9: kohort.v1.Heartbeat
+	(*Job)(nil),                   // 10: kohort.v1.Job
+	(*JobError)(nil),              // 11: kohort.v1.JobError
+	(*Progress)(nil),              // 12: kohort.v1.Progress
+	(*JobEvent)(nil),              // 13: kohort.v1.JobEvent
+	(*StateChanged)(nil),          // 14: kohort.v1.StateChanged
+	(*PhaseStarted)(nil),          // 15: kohort.v1.PhaseStarted
+	(*GetJobRequest)(nil),         // 16: kohort.v1.GetJobRequest
+	(*GetJobResponse)(nil),        // 17: kohort.v1.GetJobResponse
+	(*ListJobsRequest)(nil),       // 18: kohort.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),      // 19: kohort.v1.ListJobsResponse
+	nil,                           // 20: kohort.v1.TrainRequest.LabelsEntry
+	nil,                           // 21: kohort.v1.Job.LabelsEntry
+	nil,                           // 22: kohort.v1.Progress.LossesEntry
+	(*structpb.Struct)(nil),       // 23: google.protobuf.Struct
+	(*SchemaOverrides)(nil),       // 24: kohort.v1.SchemaOverrides
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*EvaluationOptions)(nil),     // 26: kohort.v1.EvaluationOptions
+	(*Alert)(nil),                 // 27: kohort.v1.Alert
+	(*Schema)(nil),                // 28: kohort.v1.Schema
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*Finding)(nil),               // 30: kohort.v1.Finding
 }
 var file_kohort_v1_training_proto_depIdxs = []int32{
-	22, // 0: kohort.v1.TrainRequest.parameters:type_name -> google.protobuf.Struct
-	23, // 1: kohort.v1.TrainRequest.schema_overrides:type_name -> kohort.v1.SchemaOverrides
-	24, // 2: kohort.v1.TrainRequest.max_runtime:type_name -> google.protobuf.Duration
-	19, // 3: kohort.v1.TrainRequest.labels:type_name -> kohort.v1.TrainRequest.LabelsEntry
-	7,  // 4: kohort.v1.TrainResponse.update:type_name -> kohort.v1.JobUpdate
-	7,  // 5: kohort.v1.StatusResponse.update:type_name -> kohort.v1.JobUpdate
-	7,  // 6: kohort.v1.CancelResponse.update:type_name -> kohort.v1.JobUpdate
-	9,  // 7: kohort.v1.JobUpdate.job:type_name -> kohort.v1.Job
-	12, // 8: kohort.v1.JobUpdate.event:type_name -> kohort.v1.JobEvent
-	8,  // 9: kohort.v1.JobUpdate.heartbeat:type_name -> kohort.v1.Heartbeat
-	20, // 10: kohort.v1.Job.labels:type_name -> kohort.v1.Job.LabelsEntry
-	0,  // 11: kohort.v1.Job.state:type_name -> kohort.v1.JobState
-	22, // 12: kohort.v1.Job.parameters:type_name -> google.protobuf.Struct
-	25, // 13: kohort.v1.Job.schema:type_name -> kohort.v1.Schema
-	11, // 14: kohort.v1.Job.progress:type_name -> kohort.v1.Progress
-	24, // 15: kohort.v1.Job.eta:type_name -> google.protobuf.Duration
-	10, // 16: kohort.v1.Job.error:type_name -> kohort.v1.JobError
-	26, // 17: kohort.v1.Job.create_time:type_name -> google.protobuf.Timestamp
-	26, // 18: kohort.v1.Job.start_time:type_name -> google.protobuf.Timestamp
-	26, // 19: kohort.v1.Job.end_time:type_name -> google.protobuf.Timestamp
-	26, // 20: kohort.v1.Job.update_time:type_name -> google.protobuf.Timestamp
-	24, // 21: kohort.v1.Job.max_runtime:type_name -> google.protobuf.Duration
-	21, // 22: kohort.v1.Progress.losses:type_name -> kohort.v1.Progress.LossesEntry
-	24, // 23: kohort.v1.Progress.eta:type_name -> google.protobuf.Duration
-	26, // 24: kohort.v1.JobEvent.time:type_name -> google.protobuf.Timestamp
-	13, // 25: kohort.v1.JobEvent.state_changed:type_name -> kohort.v1.StateChanged
-	14, // 26: kohort.v1.JobEvent.phase_started:type_name -> kohort.v1.PhaseStarted
-	11, // 27: kohort.v1.JobEvent.progress:type_name -> kohort.v1.Progress
-	27, // 28: kohort.v1.JobEvent.warning:type_name -> kohort.v1.Finding
-	0,  // 29: kohort.v1.StateChanged.state:type_name -> kohort.v1.JobState
-	9,  // 30: kohort.v1.GetJobResponse.job:type_name -> kohort.v1.Job
-	0,  // 31: kohort.v1.ListJobsRequest.states:type_name -> kohort.v1.JobState
-	9,  // 32: kohort.v1.ListJobsResponse.jobs:type_name -> kohort.v1.Job
-	1,  // 33: kohort.v1.TrainingService.Train:input_type -> kohort.v1.TrainRequest
-	3,  // 34: kohort.v1.TrainingService.Status:input_type -> kohort.v1.StatusRequest
-	5,  // 35: kohort.v1.TrainingService.Cancel:input_type -> kohort.v1.CancelRequest
-	15, // 36: kohort.v1.TrainingService.GetJob:input_type -> kohort.v1.GetJobRequest
-	17, // 37: kohort.v1.TrainingService.ListJobs:input_type -> kohort.v1.ListJobsRequest
-	2,  // 38: kohort.v1.TrainingService.Train:output_type -> kohort.v1.TrainResponse
-	4,  // 39: kohort.v1.TrainingService.Status:output_type -> kohort.v1.StatusResponse
-	6,  // 40: kohort.v1.TrainingService.Cancel:output_type -> kohort.v1.CancelResponse
-	16, // 41: kohort.v1.TrainingService.GetJob:output_type -> kohort.v1.GetJobResponse
-	18, // 42: kohort.v1.TrainingService.ListJobs:output_type -> kohort.v1.ListJobsResponse
-	38, // [38:43] is the sub-list for method output_type
-	33, // [33:38] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	23, // 0: kohort.v1.TrainRequest.parameters:type_name -> google.protobuf.Struct
+	24, // 1: kohort.v1.TrainRequest.schema_overrides:type_name -> kohort.v1.SchemaOverrides
+	25, // 2: kohort.v1.TrainRequest.max_runtime:type_name -> google.protobuf.Duration
+	20, // 3: kohort.v1.TrainRequest.labels:type_name -> kohort.v1.TrainRequest.LabelsEntry
+	26, // 4: kohort.v1.TrainRequest.evaluation:type_name -> kohort.v1.EvaluationOptions
+	27, // 5: kohort.v1.TrainRequest.alerts:type_name -> kohort.v1.Alert
+	8,  // 6: kohort.v1.TrainResponse.update:type_name -> kohort.v1.JobUpdate
+	8,  // 7: kohort.v1.StatusResponse.update:type_name -> kohort.v1.JobUpdate
+	8,  // 8: kohort.v1.CancelResponse.update:type_name -> kohort.v1.JobUpdate
+	10, // 9: kohort.v1.JobUpdate.job:type_name -> kohort.v1.Job
+	13, // 10: kohort.v1.JobUpdate.event:type_name -> kohort.v1.JobEvent
+	9,  // 11: kohort.v1.JobUpdate.heartbeat:type_name -> kohort.v1.Heartbeat
+	21, // 12: kohort.v1.Job.labels:type_name -> kohort.v1.Job.LabelsEntry
+	0,  // 13: kohort.v1.Job.state:type_name -> kohort.v1.JobState
+	23, // 14: kohort.v1.Job.parameters:type_name -> google.protobuf.Struct
+	28, // 15: kohort.v1.Job.schema:type_name -> kohort.v1.Schema
+	12, // 16: kohort.v1.Job.progress:type_name -> kohort.v1.Progress
+	25, // 17: kohort.v1.Job.eta:type_name -> google.protobuf.Duration
+	11, // 18: kohort.v1.Job.error:type_name -> kohort.v1.JobError
+	29, // 19: kohort.v1.Job.create_time:type_name -> google.protobuf.Timestamp
+	29, // 20: kohort.v1.Job.start_time:type_name -> google.protobuf.Timestamp
+	29, // 21: kohort.v1.Job.end_time:type_name -> google.protobuf.Timestamp
+	29, // 22: kohort.v1.Job.update_time:type_name -> google.protobuf.Timestamp
+	25, // 23: kohort.v1.Job.max_runtime:type_name -> google.protobuf.Duration
+	1,  // 24: kohort.v1.Job.kind:type_name -> kohort.v1.JobKind
+	22, // 25: kohort.v1.Progress.losses:type_name -> kohort.v1.Progress.LossesEntry
+	25, // 26: kohort.v1.Progress.eta:type_name -> google.protobuf.Duration
+	29, // 27: kohort.v1.JobEvent.time:type_name -> google.protobuf.Timestamp
+	14, // 28: kohort.v1.JobEvent.state_changed:type_name -> kohort.v1.StateChanged
+	15, // 29: kohort.v1.JobEvent.phase_started:type_name -> kohort.v1.PhaseStarted
+	12, // 30: kohort.v1.JobEvent.progress:type_name -> kohort.v1.Progress
+	30, // 31: kohort.v1.JobEvent.warning:type_name -> kohort.v1.Finding
+	0,  // 32: kohort.v1.StateChanged.state:type_name -> kohort.v1.JobState
+	10, // 33: kohort.v1.GetJobResponse.job:type_name -> kohort.v1.Job
+	0,  // 34: kohort.v1.ListJobsRequest.states:type_name -> kohort.v1.JobState
+	10, // 35: kohort.v1.ListJobsResponse.jobs:type_name -> kohort.v1.Job
+	2,  // 36: kohort.v1.TrainingService.Train:input_type -> kohort.v1.TrainRequest
+	4,  // 37: kohort.v1.TrainingService.Status:input_type -> kohort.v1.StatusRequest
+	6,  // 38: kohort.v1.TrainingService.Cancel:input_type -> kohort.v1.CancelRequest
+	16, // 39: kohort.v1.TrainingService.GetJob:input_type -> kohort.v1.GetJobRequest
+	18, // 40: kohort.v1.TrainingService.ListJobs:input_type -> kohort.v1.ListJobsRequest
+	3,  // 41: kohort.v1.TrainingService.Train:output_type -> kohort.v1.TrainResponse
+	5,  // 42: kohort.v1.TrainingService.Status:output_type -> kohort.v1.StatusResponse
+	7,  // 43: kohort.v1.TrainingService.Cancel:output_type -> kohort.v1.CancelResponse
+	17, // 44: kohort.v1.TrainingService.GetJob:output_type -> kohort.v1.GetJobResponse
+	19, // 45: kohort.v1.TrainingService.ListJobs:output_type -> kohort.v1.ListJobsResponse
+	41, // [41:46] is the sub-list for method output_type
+	36, // [36:41] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_kohort_v1_training_proto_init() }
@@ -1760,6 +1865,7 @@ func file_kohort_v1_training_proto_init() {
 	if File_kohort_v1_training_proto != nil {
 		return
 	}
+	file_kohort_v1_release_proto_init()
 	file_kohort_v1_schema_proto_init()
 	file_kohort_v1_training_proto_msgTypes[0].OneofWrappers = []any{}
 	file_kohort_v1_training_proto_msgTypes[6].OneofWrappers = []any{
@@ -1779,7 +1885,7 @@ func file_kohort_v1_training_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kohort_v1_training_proto_rawDesc), len(file_kohort_v1_training_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -92,6 +92,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such job for this tenant."""
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 44
     """NOT_FOUND: no such model for this tenant."""
+    ERROR_REASON_REPORT_NOT_FOUND: _ErrorReason.ValueType  # 46
+    """NOT_FOUND: no such report for this tenant."""
+    ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 47
+    """ABORTED: somebody else changed it since it was read."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 45
     """ALREADY_EXISTS: the request id was used with other content."""
     ERROR_REASON_DATASET_EXPIRED: _ErrorReason.ValueType  # 50
@@ -118,6 +122,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: a condition could not be met within the attempts it had."""
     ERROR_REASON_COHORT_TOO_SMALL: _ErrorReason.ValueType  # 59
     """FAILED_PRECONDITION: fewer training patients met a condition than must stand behind an answer."""
+    ERROR_REASON_MODEL_LOCKED: _ErrorReason.ValueType  # 61
+    """FAILED_PRECONDITION: the release policy, or a custodian, keeps what the model makes in the house."""
+    ERROR_REASON_SCHEMAS_DIFFER: _ErrorReason.ValueType  # 62
+    """FAILED_PRECONDITION: two tables that are to be compared have different columns."""
+    ERROR_REASON_EVALUATION_UNAVAILABLE: _ErrorReason.ValueType  # 63
+    """FAILED_PRECONDITION: this server has no libraries for evaluation."""
     ERROR_REASON_MULTI_TABLE_UNSUPPORTED: _ErrorReason.ValueType  # 60
     """UNIMPLEMENTED: this server cannot train several tables."""
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 70
@@ -130,6 +140,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: more bytes, rows or columns than this server takes."""
     ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 74
     """RESOURCE_EXHAUSTED with RetryInfo: the disk or store is full."""
+    ERROR_REASON_TOO_MANY_EVALUATIONS: _ErrorReason.ValueType  # 75
+    """RESOURCE_EXHAUSTED with RetryInfo: this model or dataset was evaluated often enough today."""
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 80
     """UNAVAILABLE with RetryInfo: the server is shutting down."""
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 81
@@ -150,6 +162,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Jobs: longer than `max_runtime`, and no model worth publishing by then."""
     ERROR_REASON_OUT_OF_MEMORY: _ErrorReason.ValueType  # 105
     """Jobs: the worker ran out of memory."""
+    ERROR_REASON_ALERT_STOPPED_TRAINING: _ErrorReason.ValueType  # 106
+    """Jobs: a watched metric passed the threshold of an alert that stops training."""
+    ERROR_REASON_EVALUATION_FAILED: _ErrorReason.ValueType  # 107
+    """Jobs: evaluation raised."""
     ERROR_REASON_DIRECT_IDENTIFIER: _ErrorReason.ValueType  # 120
     """Findings: this looks like a direct identifier; dropped."""
     ERROR_REASON_FREE_TEXT: _ErrorReason.ValueType  # 121
@@ -184,6 +200,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Findings: memory ran out; training went on with smaller batches."""
     ERROR_REASON_QUASI_IDENTIFIER: _ErrorReason.ValueType  # 136
     """Findings: a date, an age or a place finer than Safe Harbor leaves it; learned as it is."""
+    ERROR_REASON_ALERT_RAISED: _ErrorReason.ValueType  # 137
+    """Findings: a watched metric passed the threshold of an alert."""
+    ERROR_REASON_EVALUATION_INCOMPLETE: _ErrorReason.ValueType  # 138
+    """Findings: the model was published without an evaluation, or with a part of it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every stable reason. A failed call carries google.rpc.ErrorInfo with
@@ -263,6 +283,10 @@ ERROR_REASON_JOB_NOT_FOUND: ErrorReason.ValueType  # 43
 """NOT_FOUND: no such job for this tenant."""
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 44
 """NOT_FOUND: no such model for this tenant."""
+ERROR_REASON_REPORT_NOT_FOUND: ErrorReason.ValueType  # 46
+"""NOT_FOUND: no such report for this tenant."""
+ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 47
+"""ABORTED: somebody else changed it since it was read."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 45
 """ALREADY_EXISTS: the request id was used with other content."""
 ERROR_REASON_DATASET_EXPIRED: ErrorReason.ValueType  # 50
@@ -289,6 +313,12 @@ ERROR_REASON_CONDITION_UNSATISFIED: ErrorReason.ValueType  # 58
 """FAILED_PRECONDITION: a condition could not be met within the attempts it had."""
 ERROR_REASON_COHORT_TOO_SMALL: ErrorReason.ValueType  # 59
 """FAILED_PRECONDITION: fewer training patients met a condition than must stand behind an answer."""
+ERROR_REASON_MODEL_LOCKED: ErrorReason.ValueType  # 61
+"""FAILED_PRECONDITION: the release policy, or a custodian, keeps what the model makes in the house."""
+ERROR_REASON_SCHEMAS_DIFFER: ErrorReason.ValueType  # 62
+"""FAILED_PRECONDITION: two tables that are to be compared have different columns."""
+ERROR_REASON_EVALUATION_UNAVAILABLE: ErrorReason.ValueType  # 63
+"""FAILED_PRECONDITION: this server has no libraries for evaluation."""
 ERROR_REASON_MULTI_TABLE_UNSUPPORTED: ErrorReason.ValueType  # 60
 """UNIMPLEMENTED: this server cannot train several tables."""
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 70
@@ -301,6 +331,8 @@ ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 73
 """RESOURCE_EXHAUSTED: more bytes, rows or columns than this server takes."""
 ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 74
 """RESOURCE_EXHAUSTED with RetryInfo: the disk or store is full."""
+ERROR_REASON_TOO_MANY_EVALUATIONS: ErrorReason.ValueType  # 75
+"""RESOURCE_EXHAUSTED with RetryInfo: this model or dataset was evaluated often enough today."""
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 80
 """UNAVAILABLE with RetryInfo: the server is shutting down."""
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 81
@@ -321,6 +353,10 @@ ERROR_REASON_MAX_RUNTIME_EXCEEDED: ErrorReason.ValueType  # 104
 """Jobs: longer than `max_runtime`, and no model worth publishing by then."""
 ERROR_REASON_OUT_OF_MEMORY: ErrorReason.ValueType  # 105
 """Jobs: the worker ran out of memory."""
+ERROR_REASON_ALERT_STOPPED_TRAINING: ErrorReason.ValueType  # 106
+"""Jobs: a watched metric passed the threshold of an alert that stops training."""
+ERROR_REASON_EVALUATION_FAILED: ErrorReason.ValueType  # 107
+"""Jobs: evaluation raised."""
 ERROR_REASON_DIRECT_IDENTIFIER: ErrorReason.ValueType  # 120
 """Findings: this looks like a direct identifier; dropped."""
 ERROR_REASON_FREE_TEXT: ErrorReason.ValueType  # 121
@@ -355,4 +391,8 @@ ERROR_REASON_BATCH_HALVED: ErrorReason.ValueType  # 135
 """Findings: memory ran out; training went on with smaller batches."""
 ERROR_REASON_QUASI_IDENTIFIER: ErrorReason.ValueType  # 136
 """Findings: a date, an age or a place finer than Safe Harbor leaves it; learned as it is."""
+ERROR_REASON_ALERT_RAISED: ErrorReason.ValueType  # 137
+"""Findings: a watched metric passed the threshold of an alert."""
+ERROR_REASON_EVALUATION_INCOMPLETE: ErrorReason.ValueType  # 138
+"""Findings: the model was published without an evaluation, or with a part of it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from kohort.v1 import release_pb2 as kohort_dot_v1_dot_release__pb2
 from kohort.v1 import schema_pb2 as kohort_dot_v1_dot_schema__pb2
 from kohort.v1 import table_pb2 as kohort_dot_v1_dot_table__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kohort/v1/sampling.proto\x12\tkohort.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kohort/v1/schema.proto\x1a\x15kohort/v1/table.proto\"\xdd\x03\n\rSampleRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nstart_unit\x18\x02 \x01(\x03\x12\x12\n\nunit_count\x18\x03 \x01(\x03\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\'\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x17.kohort.v1.SampleFormat\x12\x16\n\x0emax_batch_rows\x18\x06 \x01(\x05\x12\x1b\n\x13runtime_fingerprint\x18\x07 \x01(\t\x12(\n\nconditions\x18\x08 \x03(\x0b\x32\x14.kohort.v1.Condition\x12+\n\x0brebalancing\x18\t \x01(\x0b\x32\x16.kohort.v1.Rebalancing\x12,\n\x0cpartial_rows\x18\n \x01(\x0b\x32\x16.kohort.v1.PartialRows\x12\x18\n\x0btemperature\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x0c \x01(\x01H\x02\x88\x01\x01\x12 \n\x13\x61ugmentation_factor\x18\r \x01(\x01H\x03\x88\x01\x01\x12\x14\n\x0cmax_attempts\x18\x0e \x01(\x05\x42\x07\n\x05_seedB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x16\n\x14_augmentation_factor\"\x94\x01\n\tCondition\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12%\n\x06one_of\x18\x03 \x01(\x0b\x32\x13.kohort.v1.ValueSetH\x00\x12&\n\x05range\x18\x04 \x01(\x0b\x32\x15.kohort.v1.ValueRangeH\x00\x12\x11\n\x07is_null\x18\x05 \x01(\x08H\x00\x42\x06\n\x04test\"\x1a\n\x08ValueSet\x12\x0e\n\x06values\x18\x01 \x03(\t\"P\n\nValueRange\x12\x14\n\x07minimum\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximum\"\x8f\x01\n\x0bRebalancing\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\x32\n\x06shares\x18\x03 \x03(\x0b\x32\".kohort.v1.Rebalancing.SharesEntry\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"r\n\x0bPartialRows\x12+\n\x0c\x64ictionaries\x18\x01 \x03(\x0b\x32\x15.kohort.v1.Dictionary\x12%\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x16.kohort.v1.RecordBatch\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\"\xef\x01\n\x0eSampleResponse\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.kohort.v1.SampleHeaderH\x00\x12+\n\ndictionary\x18\x02 \x01(\x0b\x32\x15.kohort.v1.DictionaryH\x00\x12\'\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x16.kohort.v1.RecordBatchH\x00\x12\'\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x16.kohort.v1.SampleChunkH\x00\x12+\n\x07trailer\x18\x05 \x01(\x0b\x32\x18.kohort.v1.SampleTrailerH\x00\x42\x06\n\x04part\"\xec\x01\n\x0cSampleHeader\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x02 \x01(\x0c\x12\x0c\n\x04seed\x18\x03 \x01(\x03\x12\x12\n\nstart_unit\x18\x04 \x01(\x03\x12\x12\n\nunit_count\x18\x05 \x01(\x03\x12!\n\x06schema\x18\x06 \x01(\x0b\x32\x11.kohort.v1.Schema\x12\x1b\n\x13runtime_fingerprint\x18\x07 \x01(\t\x12\x11\n\tsynthetic\x18\x08 \x01(\x08\x12,\n\x07privacy\x18\t \x01(\x0b\x32\x1b.kohort.v1.PrivacyStatement\"=\n\x0bSampleChunk\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x11\n\tnext_unit\x18\x03 \x01(\x03\"\xd0\x01\n\rSampleTrailer\x12;\n\nrow_counts\x18\x01 \x03(\x0b\x32\'.kohort.v1.SampleTrailer.RowCountsEntry\x12\x12\n\nunit_count\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x13\n\x0b\x64rawn_units\x18\x04 \x01(\x03\x12\x17\n\x0f\x61\x63\x63\x65ptance_rate\x18\x05 \x01(\x01\x1a\x30\n\x0eRowCountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xa5\x01\n\x10PrivacyStatement\x12\x1e\n\x16\x64ifferentially_private\x18\x01 \x01(\x08\x12\x14\n\x07\x65psilon\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x64\x65lta\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1e\n\x16min_patients_per_value\x18\x04 \x01(\x05\x12\x11\n\tstatement\x18\x05 \x01(\tB\n\n\x08_epsilonB\x08\n\x06_delta\"\xae\x04\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12,\n\x06labels\x18\x03 \x03(\x0b\x32\x1c.kohort.v1.Model.LabelsEntry\x12!\n\x06schema\x18\x04 \x01(\x0b\x32\x11.kohort.v1.Schema\x12\x0f\n\x07trainer\x18\x05 \x01(\t\x12+\n\nparameters\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0b\n\x03job\x18\x07 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x08 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\t \x01(\x0c\x12\x15\n\rbundle_digest\x18\n \x01(\x0c\x12\x12\n\nsize_bytes\x18\x0b \x01(\x03\x12\x0f\n\x07program\x18\x0c \x01(\t\x12\x0c\n\x04unit\x18\r \x01(\t\x12\x10\n\x08verified\x18\x0e \x01(\x08\x12,\n\x07privacy\x18\x0f \x01(\x0b\x32\x1b.kohort.v1.PrivacyStatement\x12$\n\x08\x66indings\x18\x10 \x03(\x0b\x32\x12.kohort.v1.Finding\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tabilities\x18\x12 \x01(\x0b\x32\x19.kohort.v1.ModelAbilities\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb9\x01\n\x0eModelAbilities\x12\x19\n\x11native_conditions\x18\x01 \x03(\t\x12\x1c\n\x14rejection_conditions\x18\x02 \x03(\t\x12\x12\n\nimputation\x18\x03 \x01(\x08\x12\x13\n\x0brebalancing\x18\x04 \x01(\x08\x12\x13\n\x0btemperature\x18\x05 \x01(\x08\x12\x15\n\rtraining_rows\x18\x06 \x01(\x03\x12\x19\n\x11training_patients\x18\x07 \x01(\x03\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x10GetModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.kohort.v1.Model\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.kohort.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse\"$\n\x14\x44ownloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"X\n\x15\x44ownloadModelResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x15.kohort.v1.BundleInfoH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"0\n\nBundleInfo\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"W\n\x12ImportModelRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.kohort.v1.ImportHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xac\x01\n\x0cImportHeader\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x33\n\x06labels\x18\x03 \x03(\x0b\x32#.kohort.v1.ImportHeader.LabelsEntry\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"6\n\x13ImportModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.kohort.v1.Model*x\n\x0cSampleFormat\x12\x1d\n\x19SAMPLE_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15SAMPLE_FORMAT_COLUMNS\x10\x01\x12\x17\n\x13SAMPLE_FORMAT_ARROW\x10\x02\x12\x15\n\x11SAMPLE_FORMAT_CSV\x10\x03\x32\xd6\x03\n\x0fSamplingService\x12?\n\x06Sample\x12\x18.kohort.v1.SampleRequest\x1a\x19.kohort.v1.SampleResponse0\x01\x12\x43\n\x08GetModel\x12\x1a.kohort.v1.GetModelRequest\x1a\x1b.kohort.v1.GetModelResponse\x12I\n\nListModels\x12\x1c.kohort.v1.ListModelsRequest\x1a\x1d.kohort.v1.ListModelsResponse\x12L\n\x0b\x44\x65leteModel\x12\x1d.kohort.v1.DeleteModelRequest\x1a\x1e.kohort.v1.DeleteModelResponse\x12T\n\rDownloadModel\x12\x1f.kohort.v1.DownloadModelRequest\x1a .kohort.v1.DownloadModelResponse0\x01\x12N\n\x0bImportModel\x12\x1d.kohort.v1.ImportModelRequest\x1a\x1e.kohort.v1.ImportModelResponse(\x01\x42j\n\x0cio.kohort.v1B\rSamplingProtoP\x01Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\xaa\x02\tKohort.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kohort/v1/sampling.proto\x12\tkohort.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17kohort/v1/release.proto\x1a\x16kohort/v1/schema.proto\x1a\x15kohort/v1/table.proto\"\xdd\x03\n\rSampleRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nstart_unit\x18\x02 \x01(\x03\x12\x12\n\nunit_count\x18\x03 \x01(\x03\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\'\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x17.kohort.v1.SampleFormat\x12\x16\n\x0emax_batch_rows\x18\x06 \x01(\x05\x12\x1b\n\x13runtime_fingerprint\x18\x07 \x01(\t\x12(\n\nconditions\x18\x08 \x03(\x0b\x32\x14.kohort.v1.Condition\x12+\n\x0brebalancing\x18\t \x01(\x0b\x32\x16.kohort.v1.Rebalancing\x12,\n\x0cpartial_rows\x18\n \x01(\x0b\x32\x16.kohort.v1.PartialRows\x12\x18\n\x0btemperature\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x0c \x01(\x01H\x02\x88\x01\x01\x12 \n\x13\x61ugmentation_factor\x18\r \x01(\x01H\x03\x88\x01\x01\x12\x14\n\x0cmax_attempts\x18\x0e \x01(\x05\x42\x07\n\x05_seedB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x16\n\x14_augmentation_factor\"\x94\x01\n\tCondition\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12%\n\x06one_of\x18\x03 \x01(\x0b\x32\x13.kohort.v1.ValueSetH\x00\x12&\n\x05range\x18\x04 \x01(\x0b\x32\x15.kohort.v1.ValueRangeH\x00\x12\x11\n\x07is_null\x18\x05 \x01(\x08H\x00\x42\x06\n\x04test\"\x1a\n\x08ValueSet\x12\x0e\n\x06values\x18\x01 \x03(\t\"P\n\nValueRange\x12\x14\n\x07minimum\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximum\"\x8f\x01\n\x0bRebalancing\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\x32\n\x06shares\x18\x03 \x03(\x0b\x32\".kohort.v1.Rebalancing.SharesEntry\x1a-\n\x0bSharesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"r\n\x0bPartialRows\x12+\n\x0c\x64ictionaries\x18\x01 \x03(\x0b\x32\x15.kohort.v1.Dictionary\x12%\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x16.kohort.v1.RecordBatch\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\"\xef\x01\n\x0eSampleResponse\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.kohort.v1.SampleHeaderH\x00\x12+\n\ndictionary\x18\x02 \x01(\x0b\x32\x15.kohort.v1.DictionaryH\x00\x12\'\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x16.kohort.v1.RecordBatchH\x00\x12\'\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x16.kohort.v1.SampleChunkH\x00\x12+\n\x07trailer\x18\x05 \x01(\x0b\x32\x18.kohort.v1.SampleTrailerH\x00\x42\x06\n\x04part\"\x9c\x02\n\x0cSampleHeader\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\x02 \x01(\x0c\x12\x0c\n\x04seed\x18\x03 \x01(\x03\x12\x12\n\nstart_unit\x18\x04 \x01(\x03\x12\x12\n\nunit_count\x18\x05 \x01(\x03\x12!\n\x06schema\x18\x06 \x01(\x0b\x32\x11.kohort.v1.Schema\x12\x1b\n\x13runtime_fingerprint\x18\x07 \x01(\t\x12\x11\n\tsynthetic\x18\x08 \x01(\x08\x12,\n\x07privacy\x18\t \x01(\x0b\x32\x1b.kohort.v1.PrivacyStatement\x12.\n\rrelease_state\x18\n \x01(\x0e\x32\x17.kohort.v1.ReleaseState\"=\n\x0bSampleChunk\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x11\n\tnext_unit\x18\x03 \x01(\x03\"\xd0\x01\n\rSampleTrailer\x12;\n\nrow_counts\x18\x01 \x03(\x0b\x32\'.kohort.v1.SampleTrailer.RowCountsEntry\x12\x12\n\nunit_count\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x13\n\x0b\x64rawn_units\x18\x04 \x01(\x03\x12\x17\n\x0f\x61\x63\x63\x65ptance_rate\x18\x05 \x01(\x01\x1a\x30\n\x0eRowCountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xa5\x01\n\x10PrivacyStatement\x12\x1e\n\x16\x64ifferentially_private\x18\x01 \x01(\x08\x12\x14\n\x07\x65psilon\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05\x64\x65lta\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x1e\n\x16min_patients_per_value\x18\x04 \x01(\x05\x12\x11\n\tstatement\x18\x05 \x01(\tB\n\n\x08_epsilonB\x08\n\x06_delta\"\xd3\x04\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12,\n\x06labels\x18\x03 \x03(\x0b\x32\x1c.kohort.v1.Model.LabelsEntry\x12!\n\x06schema\x18\x04 \x01(\x0b\x32\x11.kohort.v1.Schema\x12\x0f\n\x07trainer\x18\x05 \x01(\t\x12+\n\nparameters\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0b\n\x03job\x18\x07 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x08 \x01(\t\x12\x16\n\x0e\x63ontent_digest\x18\t \x01(\x0c\x12\x15\n\rbundle_digest\x18\n \x01(\x0c\x12\x12\n\nsize_bytes\x18\x0b \x01(\x03\x12\x0f\n\x07program\x18\x0c \x01(\t\x12\x0c\n\x04unit\x18\r \x01(\t\x12\x10\n\x08verified\x18\x0e \x01(\x08\x12,\n\x07privacy\x18\x0f \x01(\x0b\x32\x1b.kohort.v1.PrivacyStatement\x12$\n\x08\x66indings\x18\x10 \x03(\x0b\x32\x12.kohort.v1.Finding\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tabilities\x18\x12 \x01(\x0b\x32\x19.kohort.v1.ModelAbilities\x12#\n\x07release\x18\x13 \x01(\x0b\x32\x12.kohort.v1.Release\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb9\x01\n\x0eModelAbilities\x12\x19\n\x11native_conditions\x18\x01 \x03(\t\x12\x1c\n\x14rejection_conditions\x18\x02 \x03(\t\x12\x12\n\nimputation\x18\x03 \x01(\x08\x12\x13\n\x0brebalancing\x18\x04 \x01(\x08\x12\x13\n\x0btemperature\x18\x05 \x01(\x08\x12\x15\n\rtraining_rows\x18\x06 \x01(\x03\x12\x19\n\x11training_patients\x18\x07 \x01(\x03\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x10GetModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.kohort.v1.Model\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.kohort.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse\"$\n\x14\x44ownloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"X\n\x15\x44ownloadModelResponse\x12\'\n\x06header\x18\x01 \x01(\x0b\x32\x15.kohort.v1.BundleInfoH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"0\n\nBundleInfo\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"W\n\x12ImportModelRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x17.kohort.v1.ImportHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xac\x01\n\x0cImportHeader\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x33\n\x06labels\x18\x03 \x03(\x0b\x32#.kohort.v1.ImportHeader.LabelsEntry\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"6\n\x13ImportModelResponse\x12\x1f\n\x05model\x18\x01 \x01(\x0b\x32\x10.kohort.v1.Model*x\n\x0cSampleFormat\x12\x1d\n\x19SAMPLE_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15SAMPLE_FORMAT_COLUMNS\x10\x01\x12\x17\n\x13SAMPLE_FORMAT_ARROW\x10\x02\x12\x15\n\x11SAMPLE_FORMAT_CSV\x10\x03\x32\xd6\x03\n\x0fSamplingService\x12?\n\x06Sample\x12\x18.kohort.v1.SampleRequest\x1a\x19.kohort.v1.SampleResponse0\x01\x12\x43\n\x08GetModel\x12\x1a.kohort.v1.GetModelRequest\x1a\x1b.kohort.v1.GetModelResponse\x12I\n\nListModels\x12\x1c.kohort.v1.ListModelsRequest\x1a\x1d.kohort.v1.ListModelsResponse\x12L\n\x0b\x44\x65leteModel\x12\x1d.kohort.v1.DeleteModelRequest\x1a\x1e.kohort.v1.DeleteModelResponse\x12T\n\rDownloadModel\x12\x1f.kohort.v1.DownloadModelRequest\x1a .kohort.v1.DownloadModelResponse0\x01\x12N\n\x0bImportModel\x12\x1d.kohort.v1.ImportModelRequest\x1a\x1e.kohort.v1.ImportModelResponse(\x01\x42j\n\x0cio.kohort.v1B\rSamplingProtoP\x01Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\xaa\x02\tKohort.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,66 +45,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODEL_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_IMPORTHEADER_LABELSENTRY']._loaded_options = None
   _globals['_IMPORTHEADER_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_SAMPLEFORMAT']._serialized_start=3608
-  _globals['_SAMPLEFORMAT']._serialized_end=3728
-  _globals['_SAMPLEREQUEST']._serialized_start=150
-  _globals['_SAMPLEREQUEST']._serialized_end=627
-  _globals['_CONDITION']._serialized_start=630
-  _globals['_CONDITION']._serialized_end=778
-  _globals['_VALUESET']._serialized_start=780
-  _globals['_VALUESET']._serialized_end=806
-  _globals['_VALUERANGE']._serialized_start=808
-  _globals['_VALUERANGE']._serialized_end=888
-  _globals['_REBALANCING']._serialized_start=891
-  _globals['_REBALANCING']._serialized_end=1034
-  _globals['_REBALANCING_SHARESENTRY']._serialized_start=989
-  _globals['_REBALANCING_SHARESENTRY']._serialized_end=1034
-  _globals['_PARTIALROWS']._serialized_start=1036
-  _globals['_PARTIALROWS']._serialized_end=1150
-  _globals['_SAMPLERESPONSE']._serialized_start=1153
-  _globals['_SAMPLERESPONSE']._serialized_end=1392
-  _globals['_SAMPLEHEADER']._serialized_start=1395
-  _globals['_SAMPLEHEADER']._serialized_end=1631
-  _globals['_SAMPLECHUNK']._serialized_start=1633
-  _globals['_SAMPLECHUNK']._serialized_end=1694
-  _globals['_SAMPLETRAILER']._serialized_start=1697
-  _globals['_SAMPLETRAILER']._serialized_end=1905
-  _globals['_SAMPLETRAILER_ROWCOUNTSENTRY']._serialized_start=1857
-  _globals['_SAMPLETRAILER_ROWCOUNTSENTRY']._serialized_end=1905
-  _globals['_PRIVACYSTATEMENT']._serialized_start=1908
-  _globals['_PRIVACYSTATEMENT']._serialized_end=2073
-  _globals['_MODEL']._serialized_start=2076
-  _globals['_MODEL']._serialized_end=2634
-  _globals['_MODEL_LABELSENTRY']._serialized_start=2589
-  _globals['_MODEL_LABELSENTRY']._serialized_end=2634
-  _globals['_MODELABILITIES']._serialized_start=2637
-  _globals['_MODELABILITIES']._serialized_end=2822
-  _globals['_GETMODELREQUEST']._serialized_start=2824
-  _globals['_GETMODELREQUEST']._serialized_end=2855
-  _globals['_GETMODELRESPONSE']._serialized_start=2857
-  _globals['_GETMODELRESPONSE']._serialized_end=2908
-  _globals['_LISTMODELSREQUEST']._serialized_start=2910
-  _globals['_LISTMODELSREQUEST']._serialized_end=2968
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2970
-  _globals['_LISTMODELSRESPONSE']._serialized_end=3049
-  _globals['_DELETEMODELREQUEST']._serialized_start=3051
-  _globals['_DELETEMODELREQUEST']._serialized_end=3085
-  _globals['_DELETEMODELRESPONSE']._serialized_start=3087
-  _globals['_DELETEMODELRESPONSE']._serialized_end=3108
-  _globals['_DOWNLOADMODELREQUEST']._serialized_start=3110
-  _globals['_DOWNLOADMODELREQUEST']._serialized_end=3146
-  _globals['_DOWNLOADMODELRESPONSE']._serialized_start=3148
-  _globals['_DOWNLOADMODELRESPONSE']._serialized_end=3236
-  _globals['_BUNDLEINFO']._serialized_start=3238
-  _globals['_BUNDLEINFO']._serialized_end=3286
-  _globals['_IMPORTMODELREQUEST']._serialized_start=3288
-  _globals['_IMPORTMODELREQUEST']._serialized_end=3375
-  _globals['_IMPORTHEADER']._serialized_start=3378
-  _globals['_IMPORTHEADER']._serialized_end=3550
-  _globals['_IMPORTHEADER_LABELSENTRY']._serialized_start=2589
-  _globals['_IMPORTHEADER_LABELSENTRY']._serialized_end=2634
-  _globals['_IMPORTMODELRESPONSE']._serialized_start=3552
-  _globals['_IMPORTMODELRESPONSE']._serialized_end=3606
-  _globals['_SAMPLINGSERVICE']._serialized_start=3731
-  _globals['_SAMPLINGSERVICE']._serialized_end=4201
+  _globals['_SAMPLEFORMAT']._serialized_start=3718
+  _globals['_SAMPLEFORMAT']._serialized_end=3838
+  _globals['_SAMPLEREQUEST']._serialized_start=175
+  _globals['_SAMPLEREQUEST']._serialized_end=652
+  _globals['_CONDITION']._serialized_start=655
+  _globals['_CONDITION']._serialized_end=803
+  _globals['_VALUESET']._serialized_start=805
+  _globals['_VALUESET']._serialized_end=831
+  _globals['_VALUERANGE']._serialized_start=833
+  _globals['_VALUERANGE']._serialized_end=913
+  _globals['_REBALANCING']._serialized_start=916
+  _globals['_REBALANCING']._serialized_end=1059
+  _globals['_REBALANCING_SHARESENTRY']._serialized_start=1014
+  _globals['_REBALANCING_SHARESENTRY']._serialized_end=1059
+  _globals['_PARTIALROWS']._serialized_start=1061
+  _globals['_PARTIALROWS']._serialized_end=1175
+  _globals['_SAMPLERESPONSE']._serialized_start=1178
+  _globals['_SAMPLERESPONSE']._serialized_end=1417
+  _globals['_SAMPLEHEADER']._serialized_start=1420
+  _globals['_SAMPLEHEADER']._serialized_end=1704
+  _globals['_SAMPLECHUNK']._serialized_start=1706
+  _globals['_SAMPLECHUNK']._serialized_end=1767
+  _globals['_SAMPLETRAILER']._serialized_start=1770
+  _globals['_SAMPLETRAILER']._serialized_end=1978
+  _globals['_SAMPLETRAILER_ROWCOUNTSENTRY']._serialized_start=1930
+  _globals['_SAMPLETRAILER_ROWCOUNTSENTRY']._serialized_end=1978
+  _globals['_PRIVACYSTATEMENT']._serialized_start=1981
+  _globals['_PRIVACYSTATEMENT']._serialized_end=2146
+  _globals['_MODEL']._serialized_start=2149
+  _globals['_MODEL']._serialized_end=2744
+  _globals['_MODEL_LABELSENTRY']._serialized_start=2699
+  _globals['_MODEL_LABELSENTRY']._serialized_end=2744
+  _globals['_MODELABILITIES']._serialized_start=2747
+  _globals['_MODELABILITIES']._serialized_end=2932
+  _globals['_GETMODELREQUEST']._serialized_start=2934
+  _globals['_GETMODELREQUEST']._serialized_end=2965
+  _globals['_GETMODELRESPONSE']._serialized_start=2967
+  _globals['_GETMODELRESPONSE']._serialized_end=3018
+  _globals['_LISTMODELSREQUEST']._serialized_start=3020
+  _globals['_LISTMODELSREQUEST']._serialized_end=3078
+  _globals['_LISTMODELSRESPONSE']._serialized_start=3080
+  _globals['_LISTMODELSRESPONSE']._serialized_end=3159
+  _globals['_DELETEMODELREQUEST']._serialized_start=3161
+  _globals['_DELETEMODELREQUEST']._serialized_end=3195
+  _globals['_DELETEMODELRESPONSE']._serialized_start=3197
+  _globals['_DELETEMODELRESPONSE']._serialized_end=3218
+  _globals['_DOWNLOADMODELREQUEST']._serialized_start=3220
+  _globals['_DOWNLOADMODELREQUEST']._serialized_end=3256
+  _globals['_DOWNLOADMODELRESPONSE']._serialized_start=3258
+  _globals['_DOWNLOADMODELRESPONSE']._serialized_end=3346
+  _globals['_BUNDLEINFO']._serialized_start=3348
+  _globals['_BUNDLEINFO']._serialized_end=3396
+  _globals['_IMPORTMODELREQUEST']._serialized_start=3398
+  _globals['_IMPORTMODELREQUEST']._serialized_end=3485
+  _globals['_IMPORTHEADER']._serialized_start=3488
+  _globals['_IMPORTHEADER']._serialized_end=3660
+  _globals['_IMPORTHEADER_LABELSENTRY']._serialized_start=2699
+  _globals['_IMPORTHEADER_LABELSENTRY']._serialized_end=2744
+  _globals['_IMPORTMODELRESPONSE']._serialized_start=3662
+  _globals['_IMPORTMODELRESPONSE']._serialized_end=3716
+  _globals['_SAMPLINGSERVICE']._serialized_start=3841
+  _globals['_SAMPLINGSERVICE']._serialized_end=4311
 # @@protoc_insertion_point(module_scope)

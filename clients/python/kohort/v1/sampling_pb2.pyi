@@ -10,6 +10,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kohort.v1 import release_pb2 as _release_pb2
 from kohort.v1 import schema_pb2 as _schema_pb2
 from kohort.v1 import table_pb2 as _table_pb2
 import builtins as _builtins
@@ -430,6 +431,7 @@ class SampleHeader(_message.Message):
     RUNTIME_FINGERPRINT_FIELD_NUMBER: _builtins.int
     SYNTHETIC_FIELD_NUMBER: _builtins.int
     PRIVACY_FIELD_NUMBER: _builtins.int
+    RELEASE_STATE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """"models/{id}"."""
     content_digest: _builtins.bytes
@@ -446,6 +448,8 @@ class SampleHeader(_message.Message):
     """
     synthetic: _builtins.bool
     """Always true, for whoever files these rows."""
+    release_state: _release_pb2.ReleaseState.ValueType
+    """What the release policy says of the model."""
     @_builtins.property
     def schema(self) -> _schema_pb2.Schema:
         """The tables and columns to come, in order."""
@@ -466,10 +470,11 @@ class SampleHeader(_message.Message):
         runtime_fingerprint: _builtins.str = ...,
         synthetic: _builtins.bool = ...,
         privacy: Global___PrivacyStatement | None = ...,
+        release_state: _release_pb2.ReleaseState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["privacy", b"privacy", "schema", b"schema"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_digest", b"content_digest", "model", b"model", "privacy", b"privacy", "runtime_fingerprint", b"runtime_fingerprint", "schema", b"schema", "seed", b"seed", "start_unit", b"start_unit", "synthetic", b"synthetic", "unit_count", b"unit_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_digest", b"content_digest", "model", b"model", "privacy", b"privacy", "release_state", b"release_state", "runtime_fingerprint", b"runtime_fingerprint", "schema", b"schema", "seed", b"seed", "start_unit", b"start_unit", "synthetic", b"synthetic", "unit_count", b"unit_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -658,6 +663,7 @@ class Model(_message.Message):
     FINDINGS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ABILITIES_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"models/{id}"."""
     display_name: _builtins.str
@@ -708,6 +714,10 @@ class Model(_message.Message):
     def abilities(self) -> Global___ModelAbilities:
         """What Sample may ask of it."""
 
+    @_builtins.property
+    def release(self) -> _release_pb2.Release:
+        """Whether its rows may leave; without the values of metrics."""
+
     def __init__(
         self,
         *,
@@ -729,10 +739,11 @@ class Model(_message.Message):
         findings: _abc.Iterable[_schema_pb2.Finding] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         abilities: Global___ModelAbilities | None = ...,
+        release: _release_pb2.Release | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "create_time", b"create_time", "parameters", b"parameters", "privacy", b"privacy", "schema", b"schema"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "create_time", b"create_time", "parameters", b"parameters", "privacy", b"privacy", "release", b"release", "schema", b"schema"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "bundle_digest", b"bundle_digest", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "display_name", b"display_name", "findings", b"findings", "job", b"job", "labels", b"labels", "name", b"name", "parameters", b"parameters", "privacy", b"privacy", "program", b"program", "schema", b"schema", "size_bytes", b"size_bytes", "trainer", b"trainer", "unit", b"unit", "verified", b"verified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "bundle_digest", b"bundle_digest", "content_digest", b"content_digest", "create_time", b"create_time", "dataset", b"dataset", "display_name", b"display_name", "findings", b"findings", "job", b"job", "labels", b"labels", "name", b"name", "parameters", b"parameters", "privacy", b"privacy", "program", b"program", "release", b"release", "schema", b"schema", "size_bytes", b"size_bytes", "trainer", b"trainer", "unit", b"unit", "verified", b"verified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -93,7 +93,7 @@ class SamplingServiceServicer(object):
         do is refused before anything is sent), NOT_FOUND. PERMISSION_DENIED: also for
         `partial_rows` of a caller who may not see data. OUT_OF_RANGE:
         UNIT_OUT_OF_RANGE. RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED.
-        FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+        FAILED_PRECONDITION: MODEL_LOCKED, RUNTIME_CHANGED, COHORT_TOO_SMALL,
         CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
         how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
         TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
@@ -127,6 +127,7 @@ class SamplingServiceServicer(object):
 
     def DownloadModel(self, request, context):
         """Streams the bundle: a header, then its bytes. May be repeated. NOT_FOUND.
+        FAILED_PRECONDITION: MODEL_LOCKED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

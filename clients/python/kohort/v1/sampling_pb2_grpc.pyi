@@ -52,7 +52,7 @@ class SamplingServiceStub:
     do is refused before anything is sent), NOT_FOUND. PERMISSION_DENIED: also for
     `partial_rows` of a caller who may not see data. OUT_OF_RANGE:
     UNIT_OUT_OF_RANGE. RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED.
-    FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+    FAILED_PRECONDITION: MODEL_LOCKED, RUNTIME_CHANGED, COHORT_TOO_SMALL,
     CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
     how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
     TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
@@ -67,7 +67,9 @@ class SamplingServiceStub:
     a deleted model is NOT_FOUND.
     """
     DownloadModel: _grpc.UnaryStreamMultiCallable[_sampling_pb2.DownloadModelRequest, _sampling_pb2.DownloadModelResponse]
-    """Streams the bundle: a header, then its bytes. May be repeated. NOT_FOUND."""
+    """Streams the bundle: a header, then its bytes. May be repeated. NOT_FOUND.
+    FAILED_PRECONDITION: MODEL_LOCKED.
+    """
     ImportModel: _grpc.StreamUnaryMultiCallable[_sampling_pb2.ImportModelRequest, _sampling_pb2.ImportModelResponse]
     """Takes a bundle in after checking digests, signature, program, graph
     signature, operators and sizes. The first message MUST be a header. Safe to
@@ -101,7 +103,7 @@ class SamplingServiceAsyncStub(SamplingServiceStub):
     do is refused before anything is sent), NOT_FOUND. PERMISSION_DENIED: also for
     `partial_rows` of a caller who may not see data. OUT_OF_RANGE:
     UNIT_OUT_OF_RANGE. RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED.
-    FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+    FAILED_PRECONDITION: MODEL_LOCKED, RUNTIME_CHANGED, COHORT_TOO_SMALL,
     CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
     how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
     TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
@@ -116,7 +118,9 @@ class SamplingServiceAsyncStub(SamplingServiceStub):
     a deleted model is NOT_FOUND.
     """
     DownloadModel: _aio.UnaryStreamMultiCallable[_sampling_pb2.DownloadModelRequest, _sampling_pb2.DownloadModelResponse]  # type: ignore[assignment]
-    """Streams the bundle: a header, then its bytes. May be repeated. NOT_FOUND."""
+    """Streams the bundle: a header, then its bytes. May be repeated. NOT_FOUND.
+    FAILED_PRECONDITION: MODEL_LOCKED.
+    """
     ImportModel: _aio.StreamUnaryMultiCallable[_sampling_pb2.ImportModelRequest, _sampling_pb2.ImportModelResponse]  # type: ignore[assignment]
     """Takes a bundle in after checking digests, signature, program, graph
     signature, operators and sizes. The first message MUST be a header. Safe to
@@ -153,7 +157,7 @@ class SamplingServiceServicer(metaclass=_abc_1.ABCMeta):
         do is refused before anything is sent), NOT_FOUND. PERMISSION_DENIED: also for
         `partial_rows` of a caller who may not see data. OUT_OF_RANGE:
         UNIT_OUT_OF_RANGE. RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED.
-        FAILED_PRECONDITION: RUNTIME_CHANGED, COHORT_TOO_SMALL,
+        FAILED_PRECONDITION: MODEL_LOCKED, RUNTIME_CHANGED, COHORT_TOO_SMALL,
         CONDITION_UNSATISFIED (after the rows that could be drawn; the message says
         how many units were reached). RESOURCE_EXHAUSTED with RetryInfo:
         TOO_MANY_STREAMS. DEADLINE_EXCEEDED: DEADLINE_TOO_SHORT, early when the
@@ -192,7 +196,9 @@ class SamplingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sampling_pb2.DownloadModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_sampling_pb2.DownloadModelResponse], _abc.AsyncIterator[_sampling_pb2.DownloadModelResponse]]:
-        """Streams the bundle: a header, then its bytes. May be repeated. NOT_FOUND."""
+        """Streams the bundle: a header, then its bytes. May be repeated. NOT_FOUND.
+        FAILED_PRECONDITION: MODEL_LOCKED.
+        """
 
     @_abc_1.abstractmethod
     def ImportModel(

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from kohort.v1 import release_pb2 as kohort_dot_v1_dot_release__pb2
 from kohort.v1 import schema_pb2 as kohort_dot_v1_dot_schema__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kohort/v1/training.proto\x12\tkohort.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16kohort/v1/schema.proto\"\xca\x04\n\x0cTrainRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x0f\n\x07trainer\x18\x03 \x01(\t\x12+\n\nparameters\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x34\n\x10schema_overrides\x18\x06 \x01(\x0b\x32\x1a.kohort.v1.SchemaOverrides\x12\x1e\n\x16min_patients_per_value\x18\x07 \x01(\x05\x12\x1c\n\x14max_rows_per_patient\x18\x08 \x01(\x05\x12\x1d\n\x10holdout_fraction\x18\t \x01(\x01H\x01\x88\x01\x01\x12 \n\x13validation_fraction\x18\n \x01(\x01H\x02\x88\x01\x01\x12\x0e\n\x06\x64\x65vice\x18\x0b \x01(\t\x12.\n\x0bmax_runtime\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x64isplay_name\x18\r \x01(\t\x12\x33\n\x06labels\x18\x0e \x03(\x0b\x32#.kohort.v1.TrainRequest.LabelsEntry\x12\x1f\n\x17weight_patients_equally\x18\x0f \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seedB\x13\n\x11_holdout_fractionB\x16\n\x14_validation_fraction\"5\n\rTrainResponse\x12$\n\x06update\x18\x01 \x01(\x0b\x32\x14.kohort.v1.JobUpdate\"4\n\rStatusRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"6\n\x0eStatusResponse\x12$\n\x06update\x18\x01 \x01(\x0b\x32\x14.kohort.v1.JobUpdate\"\x1c\n\rCancelRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"6\n\x0e\x43\x61ncelResponse\x12$\n\x06update\x18\x01 \x01(\x0b\x32\x14.kohort.v1.JobUpdate\"\x97\x01\n\tJobUpdate\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x1d\n\x03job\x18\x02 \x01(\x0b\x32\x0e.kohort.v1.JobH\x00\x12$\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x13.kohort.v1.JobEventH\x00\x12)\n\theartbeat\x18\x04 \x01(\x0b\x32\x14.kohort.v1.HeartbeatH\x00\x42\x08\n\x06update\"\x0b\n\tHeartbeat\"\xfa\x05\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12*\n\x06labels\x18\x03 \x03(\x0b\x32\x1a.kohort.v1.Job.LabelsEntry\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.kohort.v1.JobState\x12\r\n\x05phase\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x0f\n\x07\x64\x61taset\x18\x07 \x01(\t\x12\x0f\n\x07trainer\x18\x08 \x01(\t\x12+\n\nparameters\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12!\n\x06schema\x18\n \x01(\x0b\x32\x11.kohort.v1.Schema\x12\x0c\n\x04seed\x18\x0b \x01(\x03\x12%\n\x08progress\x18\x0c \x01(\x0b\x32\x13.kohort.v1.Progress\x12\x1b\n\x0equeue_position\x18\r \x01(\x05H\x00\x88\x01\x01\x12&\n\x03\x65ta\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x05\x65rror\x18\x0f \x01(\x0b\x32\x13.kohort.v1.JobError\x12\r\n\x05model\x18\x10 \x01(\t\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65vice\x18\x15 \x01(\t\x12.\n\x0bmax_runtime\x18\x16 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x11\n\x0f_queue_position\";\n\x08JobError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\t\"\xe5\x01\n\x08Progress\x12\x0c\n\x04step\x18\x01 \x01(\x03\x12\x13\n\x0btotal_steps\x18\x02 \x01(\x03\x12/\n\x06losses\x18\x03 \x03(\x0b\x32\x1f.kohort.v1.Progress.LossesEntry\x12\x17\n\x0frows_per_second\x18\x04 \x01(\x01\x12&\n\x03\x65ta\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rgradient_norm\x18\x06 \x01(\x01\x1a-\n\x0bLossesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x95\x02\n\x08JobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x30\n\rstate_changed\x18\x04 \x01(\x0b\x32\x17.kohort.v1.StateChangedH\x00\x12\x30\n\rphase_started\x18\x05 \x01(\x0b\x32\x17.kohort.v1.PhaseStartedH\x00\x12\'\n\x08progress\x18\x06 \x01(\x0b\x32\x13.kohort.v1.ProgressH\x00\x12%\n\x07warning\x18\x07 \x01(\x0b\x32\x12.kohort.v1.FindingH\x00\x42\x08\n\x06\x64\x65tail\"C\n\x0cStateChanged\x12\"\n\x05state\x18\x01 \x01(\x0e\x32\x13.kohort.v1.JobState\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x1d\n\x0cPhaseStarted\x12\r\n\x05phase\x18\x01 \x01(\t\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"-\n\x0eGetJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.kohort.v1.Job\"]\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12#\n\x06states\x18\x03 \x03(\x0e\x32\x13.kohort.v1.JobState\"I\n\x10ListJobsResponse\x12\x1c\n\x04jobs\x18\x01 \x03(\x0b\x32\x0e.kohort.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb4\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x18\n\x14JOB_STATE_CANCELLING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x32\xd5\x02\n\x0fTrainingService\x12<\n\x05Train\x12\x17.kohort.v1.TrainRequest\x1a\x18.kohort.v1.TrainResponse0\x01\x12?\n\x06Status\x12\x18.kohort.v1.StatusRequest\x1a\x19.kohort.v1.StatusResponse0\x01\x12?\n\x06\x43\x61ncel\x12\x18.kohort.v1.CancelRequest\x1a\x19.kohort.v1.CancelResponse0\x01\x12=\n\x06GetJob\x12\x18.kohort.v1.GetJobRequest\x1a\x19.kohort.v1.GetJobResponse\x12\x43\n\x08ListJobs\x12\x1a.kohort.v1.ListJobsRequest\x1a\x1b.kohort.v1.ListJobsResponseBj\n\x0cio.kohort.v1B\rTrainingProtoP\x01Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\xaa\x02\tKohort.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18kohort/v1/training.proto\x12\tkohort.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17kohort/v1/release.proto\x1a\x16kohort/v1/schema.proto\"\x9e\x05\n\x0cTrainRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x0f\n\x07trainer\x18\x03 \x01(\t\x12+\n\nparameters\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x34\n\x10schema_overrides\x18\x06 \x01(\x0b\x32\x1a.kohort.v1.SchemaOverrides\x12\x1e\n\x16min_patients_per_value\x18\x07 \x01(\x05\x12\x1c\n\x14max_rows_per_patient\x18\x08 \x01(\x05\x12\x1d\n\x10holdout_fraction\x18\t \x01(\x01H\x01\x88\x01\x01\x12 \n\x13validation_fraction\x18\n \x01(\x01H\x02\x88\x01\x01\x12\x0e\n\x06\x64\x65vice\x18\x0b \x01(\t\x12.\n\x0bmax_runtime\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x64isplay_name\x18\r \x01(\t\x12\x33\n\x06labels\x18\x0e \x03(\x0b\x32#.kohort.v1.TrainRequest.LabelsEntry\x12\x1f\n\x17weight_patients_equally\x18\x0f \x01(\x08\x12\x30\n\nevaluation\x18\x10 \x01(\x0b\x32\x1c.kohort.v1.EvaluationOptions\x12 \n\x06\x61lerts\x18\x11 \x03(\x0b\x32\x10.kohort.v1.Alert\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seedB\x13\n\x11_holdout_fractionB\x16\n\x14_validation_fraction\"5\n\rTrainResponse\x12$\n\x06update\x18\x01 \x01(\x0b\x32\x14.kohort.v1.JobUpdate\"4\n\rStatusRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"6\n\x0eStatusResponse\x12$\n\x06update\x18\x01 \x01(\x0b\x32\x14.kohort.v1.JobUpdate\"\x1c\n\rCancelRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"6\n\x0e\x43\x61ncelResponse\x12$\n\x06update\x18\x01 \x01(\x0b\x32\x14.kohort.v1.JobUpdate\"\x97\x01\n\tJobUpdate\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x1d\n\x03job\x18\x02 \x01(\x0b\x32\x0e.kohort.v1.JobH\x00\x12$\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x13.kohort.v1.JobEventH\x00\x12)\n\theartbeat\x18\x04 \x01(\x0b\x32\x14.kohort.v1.HeartbeatH\x00\x42\x08\n\x06update\"\x0b\n\tHeartbeat\"\xac\x06\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12*\n\x06labels\x18\x03 \x03(\x0b\x32\x1a.kohort.v1.Job.LabelsEntry\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.kohort.v1.JobState\x12\r\n\x05phase\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x0f\n\x07\x64\x61taset\x18\x07 \x01(\t\x12\x0f\n\x07trainer\x18\x08 \x01(\t\x12+\n\nparameters\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12!\n\x06schema\x18\n \x01(\x0b\x32\x11.kohort.v1.Schema\x12\x0c\n\x04seed\x18\x0b \x01(\x03\x12%\n\x08progress\x18\x0c \x01(\x0b\x32\x13.kohort.v1.Progress\x12\x1b\n\x0equeue_position\x18\r \x01(\x05H\x00\x88\x01\x01\x12&\n\x03\x65ta\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x05\x65rror\x18\x0f \x01(\x0b\x32\x13.kohort.v1.JobError\x12\r\n\x05model\x18\x10 \x01(\t\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65vice\x18\x15 \x01(\t\x12.\n\x0bmax_runtime\x18\x16 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x04kind\x18\x17 \x01(\x0e\x32\x12.kohort.v1.JobKind\x12\x0e\n\x06report\x18\x18 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x11\n\x0f_queue_position\";\n\x08JobError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\t\"\xe5\x01\n\x08Progress\x12\x0c\n\x04step\x18\x01 \x01(\x03\x12\x13\n\x0btotal_steps\x18\x02 \x01(\x03\x12/\n\x06losses\x18\x03 \x03(\x0b\x32\x1f.kohort.v1.Progress.LossesEntry\x12\x17\n\x0frows_per_second\x18\x04 \x01(\x01\x12&\n\x03\x65ta\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rgradient_norm\x18\x06 \x01(\x01\x1a-\n\x0bLossesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x95\x02\n\x08JobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x30\n\rstate_changed\x18\x04 \x01(\x0b\x32\x17.kohort.v1.StateChangedH\x00\x12\x30\n\rphase_started\x18\x05 \x01(\x0b\x32\x17.kohort.v1.PhaseStartedH\x00\x12\'\n\x08progress\x18\x06 \x01(\x0b\x32\x13.kohort.v1.ProgressH\x00\x12%\n\x07warning\x18\x07 \x01(\x0b\x32\x12.kohort.v1.FindingH\x00\x42\x08\n\x06\x64\x65tail\"C\n\x0cStateChanged\x12\"\n\x05state\x18\x01 \x01(\x0e\x32\x13.kohort.v1.JobState\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x1d\n\x0cPhaseStarted\x12\r\n\x05phase\x18\x01 \x01(\t\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"-\n\x0eGetJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.kohort.v1.Job\"]\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12#\n\x06states\x18\x03 \x03(\x0e\x32\x13.kohort.v1.JobState\"I\n\x10ListJobsResponse\x12\x1c\n\x04jobs\x18\x01 \x03(\x0b\x32\x0e.kohort.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb4\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x18\n\x14JOB_STATE_CANCELLING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06*N\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eJOB_KIND_TRAIN\x10\x01\x12\x15\n\x11JOB_KIND_EVALUATE\x10\x02\x32\xd5\x02\n\x0fTrainingService\x12<\n\x05Train\x12\x17.kohort.v1.TrainRequest\x1a\x18.kohort.v1.TrainResponse0\x01\x12?\n\x06Status\x12\x18.kohort.v1.StatusRequest\x1a\x19.kohort.v1.StatusResponse0\x01\x12?\n\x06\x43\x61ncel\x12\x18.kohort.v1.CancelRequest\x1a\x19.kohort.v1.CancelResponse0\x01\x12=\n\x06GetJob\x12\x18.kohort.v1.GetJobRequest\x1a\x19.kohort.v1.GetJobResponse\x12\x43\n\x08ListJobs\x12\x1a.kohort.v1.ListJobsRequest\x1a\x1b.kohort.v1.ListJobsResponseBj\n\x0cio.kohort.v1B\rTrainingProtoP\x01Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\xaa\x02\tKohort.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,50 +43,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOB_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_PROGRESS_LOSSESENTRY']._loaded_options = None
   _globals['_PROGRESS_LOSSESENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATE']._serialized_start=2852
-  _globals['_JOBSTATE']._serialized_end=3032
-  _globals['_TRAINREQUEST']._serialized_start=159
-  _globals['_TRAINREQUEST']._serialized_end=745
-  _globals['_TRAINREQUEST_LABELSENTRY']._serialized_start=646
-  _globals['_TRAINREQUEST_LABELSENTRY']._serialized_end=691
-  _globals['_TRAINRESPONSE']._serialized_start=747
-  _globals['_TRAINRESPONSE']._serialized_end=800
-  _globals['_STATUSREQUEST']._serialized_start=802
-  _globals['_STATUSREQUEST']._serialized_end=854
-  _globals['_STATUSRESPONSE']._serialized_start=856
-  _globals['_STATUSRESPONSE']._serialized_end=910
-  _globals['_CANCELREQUEST']._serialized_start=912
-  _globals['_CANCELREQUEST']._serialized_end=940
-  _globals['_CANCELRESPONSE']._serialized_start=942
-  _globals['_CANCELRESPONSE']._serialized_end=996
-  _globals['_JOBUPDATE']._serialized_start=999
-  _globals['_JOBUPDATE']._serialized_end=1150
-  _globals['_HEARTBEAT']._serialized_start=1152
-  _globals['_HEARTBEAT']._serialized_end=1163
-  _globals['_JOB']._serialized_start=1166
-  _globals['_JOB']._serialized_end=1928
-  _globals['_JOB_LABELSENTRY']._serialized_start=646
-  _globals['_JOB_LABELSENTRY']._serialized_end=691
-  _globals['_JOBERROR']._serialized_start=1930
-  _globals['_JOBERROR']._serialized_end=1989
-  _globals['_PROGRESS']._serialized_start=1992
-  _globals['_PROGRESS']._serialized_end=2221
-  _globals['_PROGRESS_LOSSESENTRY']._serialized_start=2176
-  _globals['_PROGRESS_LOSSESENTRY']._serialized_end=2221
-  _globals['_JOBEVENT']._serialized_start=2224
-  _globals['_JOBEVENT']._serialized_end=2501
-  _globals['_STATECHANGED']._serialized_start=2503
-  _globals['_STATECHANGED']._serialized_end=2570
-  _globals['_PHASESTARTED']._serialized_start=2572
-  _globals['_PHASESTARTED']._serialized_end=2601
-  _globals['_GETJOBREQUEST']._serialized_start=2603
-  _globals['_GETJOBREQUEST']._serialized_end=2632
-  _globals['_GETJOBRESPONSE']._serialized_start=2634
-  _globals['_GETJOBRESPONSE']._serialized_end=2679
-  _globals['_LISTJOBSREQUEST']._serialized_start=2681
-  _globals['_LISTJOBSREQUEST']._serialized_end=2774
-  _globals['_LISTJOBSRESPONSE']._serialized_start=2776
-  _globals['_LISTJOBSRESPONSE']._serialized_end=2849
-  _globals['_TRAININGSERVICE']._serialized_start=3035
-  _globals['_TRAININGSERVICE']._serialized_end=3376
+  _globals['_JOBSTATE']._serialized_start=3011
+  _globals['_JOBSTATE']._serialized_end=3191
+  _globals['_JOBKIND']._serialized_start=3193
+  _globals['_JOBKIND']._serialized_end=3271
+  _globals['_TRAINREQUEST']._serialized_start=184
+  _globals['_TRAINREQUEST']._serialized_end=854
+  _globals['_TRAINREQUEST_LABELSENTRY']._serialized_start=755
+  _globals['_TRAINREQUEST_LABELSENTRY']._serialized_end=800
+  _globals['_TRAINRESPONSE']._serialized_start=856
+  _globals['_TRAINRESPONSE']._serialized_end=909
+  _globals['_STATUSREQUEST']._serialized_start=911
+  _globals['_STATUSREQUEST']._serialized_end=963
+  _globals['_STATUSRESPONSE']._serialized_start=965
+  _globals['_STATUSRESPONSE']._serialized_end=1019
+  _globals['_CANCELREQUEST']._serialized_start=1021
+  _globals['_CANCELREQUEST']._serialized_end=1049
+  _globals['_CANCELRESPONSE']._serialized_start=1051
+  _globals['_CANCELRESPONSE']._serialized_end=1105
+  _globals['_JOBUPDATE']._serialized_start=1108
+  _globals['_JOBUPDATE']._serialized_end=1259
+  _globals['_HEARTBEAT']._serialized_start=1261
+  _globals['_HEARTBEAT']._serialized_end=1272
+  _globals['_JOB']._serialized_start=1275
+  _globals['_JOB']._serialized_end=2087
+  _globals['_JOB_LABELSENTRY']._serialized_start=755
+  _globals['_JOB_LABELSENTRY']._serialized_end=800
+  _globals['_JOBERROR']._serialized_start=2089
+  _globals['_JOBERROR']._serialized_end=2148
+  _globals['_PROGRESS']._serialized_start=2151
+  _globals['_PROGRESS']._serialized_end=2380
+  _globals['_PROGRESS_LOSSESENTRY']._serialized_start=2335
+  _globals['_PROGRESS_LOSSESENTRY']._serialized_end=2380
+  _globals['_JOBEVENT']._serialized_start=2383
+  _globals['_JOBEVENT']._serialized_end=2660
+  _globals['_STATECHANGED']._serialized_start=2662
+  _globals['_STATECHANGED']._serialized_end=2729
+  _globals['_PHASESTARTED']._serialized_start=2731
+  _globals['_PHASESTARTED']._serialized_end=2760
+  _globals['_GETJOBREQUEST']._serialized_start=2762
+  _globals['_GETJOBREQUEST']._serialized_end=2791
+  _globals['_GETJOBRESPONSE']._serialized_start=2793
+  _globals['_GETJOBRESPONSE']._serialized_end=2838
+  _globals['_LISTJOBSREQUEST']._serialized_start=2840
+  _globals['_LISTJOBSREQUEST']._serialized_end=2933
+  _globals['_LISTJOBSRESPONSE']._serialized_start=2935
+  _globals['_LISTJOBSRESPONSE']._serialized_end=3008
+  _globals['_TRAININGSERVICE']._serialized_start=3274
+  _globals['_TRAININGSERVICE']._serialized_end=3615
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from kohort.v1 import release_pb2 as _release_pb2
 from kohort.v1 import schema_pb2 as _schema_pb2
 import builtins as _builtins
 import sys
@@ -66,6 +67,30 @@ JOB_STATE_CANCELLED: JobState.ValueType  # 6
 """Ended on request."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
+class _JobKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _JobKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    JOB_KIND_UNSPECIFIED: _JobKind.ValueType  # 0
+    """Never sent."""
+    JOB_KIND_TRAIN: _JobKind.ValueType  # 1
+    """Trains a model, see Train."""
+    JOB_KIND_EVALUATE: _JobKind.ValueType  # 2
+    """Evaluates, see EvaluationService.Evaluate."""
+
+class JobKind(_JobKind, metaclass=_JobKindEnumTypeWrapper):
+    """What a job does."""
+
+JOB_KIND_UNSPECIFIED: JobKind.ValueType  # 0
+"""Never sent."""
+JOB_KIND_TRAIN: JobKind.ValueType  # 1
+"""Trains a model, see Train."""
+JOB_KIND_EVALUATE: JobKind.ValueType  # 2
+"""Evaluates, see EvaluationService.Evaluate."""
+Global___JobKind: _TypeAlias = JobKind  # noqa: Y015
+
 @_typing.final
 class TrainRequest(_message.Message):
     """What to train on what."""
@@ -107,6 +132,8 @@ class TrainRequest(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     WEIGHT_PATIENTS_EQUALLY_FIELD_NUMBER: _builtins.int
+    EVALUATION_FIELD_NUMBER: _builtins.int
+    ALERTS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID; makes the call safe to repeat for 24 hours."""
     dataset: _builtins.str
@@ -158,6 +185,14 @@ class TrainRequest(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """At most 32 labels. The model takes them over."""
 
+    @_builtins.property
+    def evaluation(self) -> _release_pb2.EvaluationOptions:
+        """How the model is evaluated once it is exported, before it is published."""
+
+    @_builtins.property
+    def alerts(self) -> _containers.RepeatedCompositeFieldContainer[_release_pb2.Alert]:
+        """What to watch while fitting; at most 16."""
+
     def __init__(
         self,
         *,
@@ -176,10 +211,12 @@ class TrainRequest(_message.Message):
         display_name: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         weight_patients_equally: _builtins.bool = ...,
+        evaluation: _release_pb2.EvaluationOptions | None = ...,
+        alerts: _abc.Iterable[_release_pb2.Alert] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction", "_seed", b"_seed", "_validation_fraction", b"_validation_fraction", "holdout_fraction", b"holdout_fraction", "max_runtime", b"max_runtime", "parameters", b"parameters", "schema_overrides", b"schema_overrides", "seed", b"seed", "validation_fraction", b"validation_fraction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction", "_seed", b"_seed", "_validation_fraction", b"_validation_fraction", "evaluation", b"evaluation", "holdout_fraction", b"holdout_fraction", "max_runtime", b"max_runtime", "parameters", b"parameters", "schema_overrides", b"schema_overrides", "seed", b"seed", "validation_fraction", b"validation_fraction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction", "_seed", b"_seed", "_validation_fraction", b"_validation_fraction", "dataset", b"dataset", "device", b"device", "display_name", b"display_name", "holdout_fraction", b"holdout_fraction", "labels", b"labels", "max_rows_per_patient", b"max_rows_per_patient", "max_runtime", b"max_runtime", "min_patients_per_value", b"min_patients_per_value", "parameters", b"parameters", "request_id", b"request_id", "schema_overrides", b"schema_overrides", "seed", b"seed", "trainer", b"trainer", "validation_fraction", b"validation_fraction", "weight_patients_equally", b"weight_patients_equally"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction", "_seed", b"_seed", "_validation_fraction", b"_validation_fraction", "alerts", b"alerts", "dataset", b"dataset", "device", b"device", "display_name", b"display_name", "evaluation", b"evaluation", "holdout_fraction", b"holdout_fraction", "labels", b"labels", "max_rows_per_patient", b"max_rows_per_patient", "max_runtime", b"max_runtime", "min_patients_per_value", b"min_patients_per_value", "parameters", b"parameters", "request_id", b"request_id", "schema_overrides", b"schema_overrides", "seed", b"seed", "trainer", b"trainer", "validation_fraction", b"validation_fraction", "weight_patients_equally", b"weight_patients_equally"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__holdout_fraction: _TypeAlias = _typing.Literal["holdout_fraction"]  # noqa: Y015
     _WhichOneofArgType__holdout_fraction: _TypeAlias = _typing.Literal["_holdout_fraction", b"_holdout_fraction"]  # noqa: Y015
@@ -425,6 +462,8 @@ class Job(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
     MAX_RUNTIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"jobs/{id}"."""
     display_name: _builtins.str
@@ -433,7 +472,7 @@ class Job(_message.Message):
     """Where it stands."""
     phase: _builtins.str
     """The step within RUNNING: "preparing", "fitting", "exporting", "verifying",
-    "publishing", or a stage that the trainer names.
+    "evaluating", "publishing", or a stage that the trainer names.
     """
     attempt: _builtins.int
     """Counts the workers that took it, from 1; 0 while none has."""
@@ -449,6 +488,10 @@ class Job(_message.Message):
     """SUCCEEDED: "models/{id}"."""
     device: _builtins.str
     """The slot that runs it, such as "cuda:0"."""
+    kind: Global___JobKind.ValueType
+    """What it does."""
+    report: _builtins.str
+    """SUCCEEDED: "reports/{id}" where the model, or what else, was evaluated."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """For programs."""
@@ -520,10 +563,12 @@ class Job(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         device: _builtins.str = ...,
         max_runtime: _duration_pb2.Duration | None = ...,
+        kind: Global___JobKind.ValueType = ...,
+        report: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "eta", b"eta", "max_runtime", b"max_runtime", "parameters", b"parameters", "progress", b"progress", "queue_position", b"queue_position", "schema", b"schema", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position", "attempt", b"attempt", "create_time", b"create_time", "dataset", b"dataset", "device", b"device", "display_name", b"display_name", "end_time", b"end_time", "error", b"error", "eta", b"eta", "labels", b"labels", "max_runtime", b"max_runtime", "model", b"model", "name", b"name", "parameters", b"parameters", "phase", b"phase", "progress", b"progress", "queue_position", b"queue_position", "schema", b"schema", "seed", b"seed", "start_time", b"start_time", "state", b"state", "trainer", b"trainer", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position", "attempt", b"attempt", "create_time", b"create_time", "dataset", b"dataset", "device", b"device", "display_name", b"display_name", "end_time", b"end_time", "error", b"error", "eta", b"eta", "kind", b"kind", "labels", b"labels", "max_runtime", b"max_runtime", "model", b"model", "name", b"name", "parameters", b"parameters", "phase", b"phase", "progress", b"progress", "queue_position", b"queue_position", "report", b"report", "schema", b"schema", "seed", b"seed", "start_time", b"start_time", "state", b"state", "trainer", b"trainer", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__queue_position: _TypeAlias = _typing.Literal["queue_position"]  # noqa: Y015
     _WhichOneofArgType__queue_position: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position"]  # noqa: Y015

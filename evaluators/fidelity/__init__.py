@@ -1,0 +1,1 @@
+"""Whether synthetic rows look like real ones."""

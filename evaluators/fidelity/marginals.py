@@ -1,0 +1,7 @@
+"""Not yet written."""
+
+from __future__ import annotations
+
+from evaluators.case import Evaluator
+
+EVALUATORS: tuple[Evaluator, ...] = ()

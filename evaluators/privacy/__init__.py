@@ -1,0 +1,1 @@
+"""What synthetic rows tell of the patients behind them."""

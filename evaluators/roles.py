@@ -1,0 +1,116 @@
+"""Which columns are predicted, known to an attacker, wanted by one, and looked at for fairness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluators.case import Options
+from evaluators.frame import Frame, View
+from kohort.problem import Problem
+from kohort.schema import Finding, Kind
+from trainers.base import Doubles, Indices
+
+MOST_CLASSES = 20
+"""A column of more levels is not predicted as classes."""
+_MOST_NAMED = 5
+_NUMBER_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Column names."""
+
+    targets: tuple[str, ...] = ()
+    quasi_identifiers: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+
+
+def roles(options: Options, train: Frame, findings: Sequence[Finding] = ()) -> Roles:
+    """What the options say; of what they leave open, the documented defaults.
+
+    Raises:
+        Problem: UNKNOWN_COLUMN; INVALID_REQUEST for more columns than allowed,
+            or a target that cannot be predicted.
+    """
+    for part in ("targets", "quasi_identifiers", "sensitive", "protected"):
+        for name in getattr(options, part):
+            if name not in train.layout:
+                raise Problem.at("UNKNOWN_COLUMN", f"options.{part}", f"there is no comparable column {name}")
+    for part in ("targets", "protected"):
+        if len(getattr(options, part)) > _MOST_NAMED:
+            raise Problem.at("INVALID_REQUEST", f"options.{part}", f"at most {_MOST_NAMED} columns")
+    for name in options.targets:
+        if not predictable(train.layout[name], train):
+            raise Problem.at(
+                "INVALID_REQUEST", "options.targets", f"{name} holds nothing that can be predicted"
+            )
+    targets = options.targets or _last(train)
+    known = options.quasi_identifiers or tuple(
+        dict.fromkeys(
+            f.column for f in findings if f.reason == "QUASI_IDENTIFIER" and f.column in train.layout
+        )
+    )
+    wanted = options.sensitive or tuple(view.name for view in train.layout if view.name not in known)
+    return Roles(targets, known, wanted, options.protected)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A column as an outcome.
+
+    Classes are numbered from 0: a category's levels, or the distinct values
+    of a column of few whole numbers. `classes` is 0 where it is a number.
+    """
+
+    view: View
+    classes: int
+    values: Doubles
+    """Of classes that are numbers: which number each is, ascending."""
+
+    @classmethod
+    def of(cls, view: View, frame: Frame) -> Target:
+        """The outcome, with the classes that `frame` (the training rows) has."""
+        if not view.number:
+            return cls(view, len(view.levels), np.zeros(0))
+        values = frame[view.name]
+        distinct = np.unique(values[~np.isnan(values)])
+        few = len(distinct) <= _NUMBER_CLASSES and view.column.kind is Kind.INTEGER
+        return cls(view, len(distinct) if few else 0, distinct if few else np.zeros(0))
+
+    def outcome(self, frame: Frame) -> tuple[Indices, npt.NDArray[Any]]:
+        """Positions of rows where it is known (and of a known class), and there class int64 or number."""
+        cells = frame[self.view.name]
+        if not self.classes or not self.view.number:
+            rows = np.flatnonzero(~frame.null(self.view.name))
+            found = cells[rows]
+            return rows, found.astype(np.int64) if self.classes else found
+        at = np.clip(np.searchsorted(self.values, cells), 0, self.classes - 1)
+        rows = np.flatnonzero(self.values[at] == cells)
+        return rows, at[rows].astype(np.int64)
+
+    def name_of(self, number: int) -> str:
+        """What a class is called."""
+        return f"{self.values[number]:g}" if self.view.number else self.view.levels[number]
+
+
+def predictable(view: View, frame: Frame) -> bool:
+    """Whether it can be a target: two values or more, and not too many classes."""
+    values = frame[view.name][~frame.null(view.name)]
+    if len(np.unique(values)) < 2:
+        return False
+    return view.number or len(view.levels) <= MOST_CLASSES
+
+
+def _last(train: Frame) -> tuple[str, ...]:
+    """The last column of classes, else the last of numbers: outcomes stand last as a rule."""
+    for classes in (True, False):
+        for view in reversed(train.layout.views):
+            if predictable(view, train) and bool(Target.of(view, train).classes) is classes:
+                return (view.name,)
+    return ()

@@ -1,0 +1,1 @@
+"""Whether one can work with synthetic rows instead of real ones."""
