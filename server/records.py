@@ -59,9 +59,63 @@ class JobOptions:
     """Whether every patient counts the same, however many rows are theirs."""
 
 
+class JobKind(StrEnum):
+    """What a job does (`JobKind`)."""
+
+    TRAIN = "TRAIN"
+    EVALUATE = "EVALUATE"
+
+
+class AlertAction(StrEnum):
+    """What an alert does (`AlertAction`)."""
+
+    NOTIFY = "NOTIFY"
+    STOP_TRAINING = "STOP_TRAINING"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something to do when a metric passes a threshold while a model is trained (`Alert`)."""
+
+    metric: str
+    threshold: float
+    below: bool
+    action: AlertAction
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """How to evaluate (`EvaluationOptions`); profile NONE: not at all."""
+
+    profile: str = "NONE"
+    """A name of `EvaluationProfile` without its prefix; never UNSPECIFIED."""
+    targets: tuple[str, ...] = ()
+    quasi_identifiers: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+    seed: int = 0
+    seconds: float | None = None
+    """The time budget; None: that of the profile."""
+
+
+@dataclass(frozen=True)
+class SubjectSpec:
+    """What an EVALUATE job looks at, beside the real rows, `JobSpec.dataset`: a model, or a dataset."""
+
+    model: str = ""
+    synthetic_dataset: str = ""
+    holdout_dataset: str = ""
+    """Empty: the hold-out of the model's own training, or none."""
+
+
 @dataclass(frozen=True)
 class JobSpec:
-    """What is to be trained on what: a checked request with every default filled in."""
+    """What is to be trained on what: a checked request with every default filled in.
+
+    Of an EVALUATE job `trainer` and `parameters` are those of the model, if
+    there is one, `schema` is what the real rows mean, and `options` say how
+    they were split.
+    """
 
     dataset: str
     trainer: str
@@ -76,6 +130,11 @@ class JobSpec:
     """A device kind (``cuda``), a slot (``cuda:1``), or empty for any."""
     display_name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    kind: JobKind = JobKind.TRAIN
+    evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
+    alerts: tuple[Alert, ...] = ()
+    subject: SubjectSpec | None = None
+    """Of an EVALUATE job."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +169,8 @@ class JobRecord:
     """How long earlier attempts ran, together."""
     attempt_time: float | None
     """When the present attempt began."""
+    report: str = ""
+    """SUCCEEDED: the id of the report, else empty."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +247,31 @@ class ModelRecord:
     blob_key: str
     abilities: Mapping[str, Any] | None = None
     """What may be asked of it, see `server.abilities`; None where it was published before that was noted."""
+
+
+@dataclass(frozen=True)
+class ReportRecord:
+    """An evaluation. Its files are blobs; what the gate needs to decide again stays here."""
+
+    id: str
+    tenant: str
+    principal: str
+    model: str
+    """Empty for rows made elsewhere."""
+    synthetic_dataset: str
+    dataset: str
+    holdout_dataset: str
+    job: str
+    display_name: str
+    labels: Mapping[str, str]
+    overview: Mapping[str, Any]
+    """`Report` in JSON without definitions, metrics, figures and what this record says otherwise."""
+    evidence: Mapping[str, Any]
+    """`evaluators.gate.Evidence` as JSON."""
+    json_key: str
+    """The blob of `Report` as JSON."""
+    html_key: str
+    create_time: float
 
 
 @dataclass(frozen=True)

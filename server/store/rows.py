@@ -8,7 +8,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from kohort.schema import Finding, Schema, SchemaOverrides
-from server.records import DatasetRecord, EventRecord, JobOptions, JobRecord, JobSpec, JobState, ModelRecord
+from server.records import (
+    Alert,
+    AlertAction,
+    DatasetRecord,
+    EvaluationSpec,
+    EventRecord,
+    JobKind,
+    JobOptions,
+    JobRecord,
+    JobSpec,
+    JobState,
+    ModelRecord,
+    SubjectSpec,
+)
 
 Row = sa.RowMapping
 
@@ -23,6 +36,10 @@ def spec_to_json(spec: JobSpec) -> dict[str, Any]:
         "options": asdict(spec.options),
         "display_name": spec.display_name,
         "labels": dict(spec.labels),
+        "kind": spec.kind.value,
+        "evaluation": asdict(spec.evaluation),
+        "alerts": [asdict(alert) for alert in spec.alerts],
+        "subject": None if spec.subject is None else asdict(spec.subject),
     }
 
 
@@ -40,7 +57,16 @@ def _spec(row: Row) -> JobSpec:
         max_runtime_s=row["max_runtime_s"],
         display_name=value["display_name"],
         labels=value["labels"],
+        # Jobs from before there were evaluations have none of these.
+        kind=JobKind(value.get("kind", JobKind.TRAIN)),
+        evaluation=_evaluation(value.get("evaluation", {})),
+        alerts=tuple(Alert(**a | {"action": AlertAction(a["action"])}) for a in value.get("alerts", ())),
+        subject=SubjectSpec(**value["subject"]) if value.get("subject") else None,
     )
+
+
+def _evaluation(value: dict[str, Any]) -> EvaluationSpec:
+    return EvaluationSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
 
 
 def job(row: Row) -> JobRecord:
