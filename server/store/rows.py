@@ -66,7 +66,8 @@ def _spec(row: Row) -> JobSpec:
 
 
 def _evaluation(value: dict[str, Any]) -> EvaluationSpec:
-    return EvaluationSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+    known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    return EvaluationSpec(**known)
 
 
 def job(row: Row) -> JobRecord:
