@@ -1,4 +1,4 @@
-"""Where bytes live: datasets, patient hashes and bundles, by key.
+"""Where bytes live: datasets, patient hashes, bundles and reports, by key.
 
 A key is a path of segments, ``models/{tenant}/{model}/{attempt}/bundle.kohort``.
 Blobs are immutable: putting creates, and never replaces. `LocalBlobStore` keeps
@@ -90,6 +90,11 @@ def lineage_key(tenant: str, dataset: str) -> str:
 def bundle_key(tenant: str, model: str, attempt: int) -> str:
     """Where a bundle is: every attempt has its own place, so a late one disturbs nothing."""
     return f"models/{segment(tenant)}/{model}/{attempt}/bundle.kohort"
+
+
+def report_key(tenant: str, report: str, attempt: int, name: str) -> str:
+    """Where a file of a report is; `name` is ``report.json`` or ``report.html``."""
+    return f"reports/{segment(tenant)}/{report}/{attempt}/{name}"
 
 
 def segment(name: str) -> str:

@@ -91,9 +91,13 @@ class Bundles:
             _log.error("stored bundle missing", model=model.id)
             raise Problem("STORE_UNAVAILABLE", "the bundle of this model cannot be read") from error
 
-    def delete(self, model: ModelRecord) -> None:
-        """Deletes the bytes of a model that is deleted already."""
-        self._blobs.delete(model.blob_key)
+    def delete(self, tenant: str, model: str) -> ModelRecord:
+        """Deletes a model with its reports, then their bytes. Raises Problem MODEL_NOT_FOUND."""
+        reports = self._store.reports.files(tenant, model)
+        record = self._store.models.delete(tenant, model)
+        for key in (record.blob_key, *reports):
+            self._blobs.delete(key)
+        return record
 
     async def take(
         self, who: Principal, requests: AsyncIterator[sampling_pb2.ImportModelRequest]

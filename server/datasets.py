@@ -119,6 +119,7 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
         dataset = validation.resource_id(request.name, "datasets")
         record = await self._threads.run(self._store.datasets.delete, tenant, dataset)
         await self._spool_threads.run(self._purge, record)
+        await self._spool_threads.run(self._withdraw, tenant, dataset)
         models = await self._threads.run(self._store.models.by_dataset, tenant, dataset)
         return dataset_pb2.DeleteDatasetResponse(
             dataset=convert.dataset(record), models=[f"models/{model.id}" for model in models]
@@ -191,6 +192,11 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
     def _purge(self, record: DatasetRecord) -> None:
         self._blobs.delete(record.blob_prefix)
         self._store.datasets.purged(record.id)
+
+    def _withdraw(self, tenant: str, dataset: str) -> None:
+        """Reports hold statistics of the patients who are to be forgotten."""
+        for key in self._store.reports.withdraw(tenant, dataset):
+            self._blobs.delete(key)
 
     def _expire_time(self, header: dataset_pb2.UploadHeader) -> float:
         now = time.time()

@@ -90,7 +90,7 @@ class Janitor:
         # Blobs first, records second: what became a record in between is spared.
         oldest = time.time() - self._orphan_s
         old = [blob.key for blob in self._blobs.list() if blob.put_time < oldest]
-        kept = self._store.models.blob_keys()
+        kept = self._store.models.blob_keys() | self._store.reports.blob_keys()
         prefixes = self._store.datasets.blob_prefixes()
         orphans = [key for key in old if key not in kept and not _below(key, prefixes)]
         for key in orphans:

@@ -129,9 +129,8 @@ class SamplingService(sampling_pb2_grpc.SamplingServiceServicer):
     ) -> sampling_pb2.DeleteModelResponse:
         """Deletes a model, then its bundle; streams under way hold theirs in memory."""
         model = validation.resource_id(request.name, "models")
-        record = await self._threads.run(self._store.models.delete, principal().tenant, model)
+        record = await self._threads.run(self._bundles.delete, principal().tenant, model)
         self._cache.forget(record)
-        await self._threads.run(self._bundles.delete, record)
         return sampling_pb2.DeleteModelResponse()
 
     async def DownloadModel(  # noqa: N802

@@ -15,6 +15,8 @@ from server.store.engine import Database, clock
 from server.store.jobs import JobStore
 from server.store.leases import LeaseStore
 from server.store.models import ModelStore
+from server.store.releases import ReleaseStore
+from server.store.reports import ReportStore
 from server.store.requests import WINDOW_SECONDS, RequestStore
 from server.store.schema import turns
 from server.store.workers import WorkerStore
@@ -31,6 +33,7 @@ class Store:
         max_jobs_per_principal: jobs waiting or running, of one principal.
         max_running_per_principal: jobs of one principal that run at once.
         max_attempts: how often the workers of a job may be lost.
+        max_evaluations_per_day: of one model, or of one dataset of synthetic rows.
         request_window_s: how long a request id makes a call safe to repeat.
         pool_size: connections at most.
     """
@@ -43,14 +46,23 @@ class Store:
         max_jobs_per_principal: int = 100,
         max_running_per_principal: int = 1_000_000,
         max_attempts: int = 3,
+        max_evaluations_per_day: int = 20,
         request_window_s: float = WINDOW_SECONDS,
         pool_size: int = 8,
     ) -> None:
         self._database = Database(url, pool_size)
-        self.jobs = JobStore(self._database, max_queued_jobs, max_jobs_per_principal, request_window_s)
+        self.jobs = JobStore(
+            self._database,
+            max_queued_jobs,
+            max_jobs_per_principal,
+            request_window_s,
+            max_evaluations_per_day,
+        )
         self.leases = LeaseStore(self._database, max_attempts, max_running_per_principal)
         self.datasets = DatasetStore(self._database, request_window_s)
         self.models = ModelStore(self._database, request_window_s)
+        self.reports = ReportStore(self._database)
+        self.releases = ReleaseStore(self._database)
         self.workers = WorkerStore(self._database)
         self.requests = RequestStore(self._database)
 

@@ -8,7 +8,17 @@ from collections.abc import Collection, Iterable, Sequence
 import sqlalchemy as sa
 
 from kohort.problem import Problem
-from server.records import ACTIVE, EventRecord, JobOutlook, JobRecord, JobSpec, JobState, Page, Principal
+from server.records import (
+    ACTIVE,
+    EventRecord,
+    JobOutlook,
+    JobRecord,
+    JobSpec,
+    JobState,
+    Page,
+    Principal,
+    SubjectSpec,
+)
 from server.store import rows
 from server.store.engine import Database, clock
 from server.store.outlook import outlook
@@ -17,6 +27,7 @@ from server.store.schema import datasets, events, jobs
 from server.store.transitions import move
 
 _RETRY_SECONDS = 15.0
+_DAY_SECONDS = 24 * 3600.0
 
 
 class JobStore:
@@ -26,6 +37,7 @@ class JobStore:
         database: where.
         max_queued: jobs waiting, of all principals.
         max_per_principal: jobs waiting or running, of one principal.
+        max_evaluations: evaluations of one model, or of one dataset, that may begin in 24 hours.
         window_s: how long a request id makes `create` safe to repeat.
     """
 
@@ -35,8 +47,10 @@ class JobStore:
         max_queued: int = 1000,
         max_per_principal: int = 100,
         window_s: float = WINDOW_SECONDS,
+        max_evaluations: int = 20,
     ) -> None:
         self._database = database
+        self._max_evaluations = max_evaluations
         self._window_s = window_s
         self._max_queued = max_queued
         self._max_per_principal = max_per_principal
@@ -47,16 +61,21 @@ class JobStore:
         """Queues a job; the one made before, and False, when the request is a repeat.
 
         Raises:
-            Problem: REQUEST_ID_REUSED, QUEUE_FULL, TOO_MANY_JOBS, DATASET_NOT_FOUND,
-                DATASET_EXPIRED; nothing is stored then.
+            Problem: REQUEST_ID_REUSED, QUEUE_FULL, TOO_MANY_JOBS, TOO_MANY_EVALUATIONS,
+                DATASET_NOT_FOUND, DATASET_EXPIRED; nothing is stored then.
         """
+        kind, subject = spec.kind.value.lower(), spec.subject or SubjectSpec()
         with self._database.write() as connection:
             take_turn(connection, "queue")
-            known = made_before(connection, principal.tenant, "train", request_id, request_hash)
+            known = made_before(connection, principal.tenant, kind, request_id, request_hash)
             if known is not None:
                 return self._get(connection, principal.tenant, known), False
             self._check_caps(connection, principal)
-            _check_dataset(connection, principal.tenant, spec.dataset)
+            if spec.subject is not None:
+                self._check_evaluations(connection, principal.tenant, spec.subject)
+            # Sorted, so that two jobs lock them in one order.
+            for dataset in sorted({spec.dataset, subject.synthetic_dataset, subject.holdout_dataset} - {""}):
+                _check_dataset(connection, principal.tenant, dataset)
             job = uuid.uuid4().hex
             connection.execute(
                 sa.insert(jobs).values(
@@ -64,6 +83,9 @@ class JobStore:
                     tenant=principal.tenant,
                     principal=principal.name,
                     dataset=spec.dataset,
+                    subject_model=subject.model,
+                    subject_dataset=subject.synthetic_dataset,
+                    holdout_dataset=subject.holdout_dataset,
                     trainer=spec.trainer,
                     spec=rows.spec_to_json(spec),
                     device_filter=spec.device_filter,
@@ -84,7 +106,7 @@ class JobStore:
                     payload={"state": JobState.QUEUED.value, "message": ""},
                 )
             )
-            remember(connection, principal.tenant, "train", request_id, request_hash, job, self._window_s)
+            remember(connection, principal.tenant, kind, request_id, request_hash, job, self._window_s)
             return self._get(connection, principal.tenant, job), True
 
     def get(self, tenant: str, job: str) -> JobRecord:
@@ -233,6 +255,22 @@ class JobStore:
                 "TOO_MANY_JOBS",
                 f"at most {self._max_per_principal} jobs may wait or run for one caller",
                 retry_after=_RETRY_SECONDS,
+            )
+
+    def _check_evaluations(self, connection: sa.Connection, tenant: str, subject: SubjectSpec) -> None:
+        """A metric that can be asked for again and again is itself a leak: failed ones count, too."""
+        began = sa.select(jobs.c.create_time + _DAY_SECONDS - clock()).where(
+            jobs.c.tenant == tenant,
+            jobs.c.create_time > clock() - _DAY_SECONDS,
+            jobs.c.subject_model == subject.model,
+            jobs.c.subject_dataset == subject.synthetic_dataset,
+        )
+        waits = connection.scalars(began.order_by(jobs.c.number.desc()).limit(self._max_evaluations)).all()
+        if len(waits) >= self._max_evaluations:
+            raise Problem(
+                "TOO_MANY_EVALUATIONS",
+                f"at most {self._max_evaluations} evaluations of one model or dataset in 24 hours",
+                retry_after=max(1.0, waits[-1]),
             )
 
 

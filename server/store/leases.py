@@ -13,12 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from kohort.schema import Finding
-from server.records import JobRecord, JobState, LeaseLost, ModelRecord
+from server.records import JobRecord, JobState, LeaseLost, ModelRecord, ReportRecord
 from server.store import rows
 from server.store.engine import Database, clock
 from server.store.models import insert_model
+from server.store.reports import insert_report
 from server.store.requests import take_turn
-from server.store.schema import jobs, workers
+from server.store.schema import jobs, models, workers
 from server.store.transitions import move, record
 
 _OWNED = (JobState.RUNNING.value, JobState.CANCELLING.value)
@@ -99,11 +100,35 @@ class LeaseStore:
         """Something a person should know. Raises LeaseLost."""
         self._record(job, attempt, worker, "warning", finding.to_json())
 
-    def publish(self, job: str, attempt: int, worker: str, model: ModelRecord) -> None:
-        """Makes the model visible and the job SUCCEEDED, both or neither. Raises LeaseLost."""
+    def publish(
+        self,
+        job: str,
+        attempt: int,
+        worker: str,
+        model: ModelRecord | None,
+        report: ReportRecord | None = None,
+    ) -> None:
+        """Makes the model and its report visible and the job SUCCEEDED, all or nothing. Raises LeaseLost.
+
+        An evaluation publishes a report alone; where its model was deleted in
+        the meantime the job FAILED, and there is no report either.
+        """
         with self._database.write() as connection:
-            self._end(connection, job, attempt, worker, JobState.SUCCEEDED, "", model=model.id)
-            insert_model(connection, model)
+            if (
+                model is None
+                and report is not None
+                and report.model
+                and not _exists(connection, report.model)
+            ):
+                error = _error("MODEL_NOT_FOUND", "the model was deleted while it was evaluated")
+                self._end(connection, job, attempt, worker, JobState.FAILED, error["reason"], error=error)
+                return
+            made = {"model": model.id if model else "", "report": report.id if report else ""}
+            self._end(connection, job, attempt, worker, JobState.SUCCEEDED, "", **made)
+            if model is not None:
+                insert_model(connection, model)
+            if report is not None:
+                insert_report(connection, report)
 
     def fail(self, job: str, attempt: int, worker: str, reason: str, message: str, column: str = "") -> None:
         """The job FAILED. Raises LeaseLost."""
@@ -241,6 +266,14 @@ def _fence(attempt: int, worker: str) -> sa.ColumnElement[bool]:
         jobs.c.worker == worker,
         jobs.c.state.in_(_OWNED),
         jobs.c.lease_until > clock(),
+    )
+
+
+def _exists(connection: sa.Connection, model: str) -> bool:
+    # Locked, so that a delete either takes the report with it or is seen here.
+    return (
+        connection.execute(sa.select(models.c.id).where(models.c.id == model).with_for_update()).first()
+        is not None
     )
 
 

@@ -11,7 +11,7 @@ from server.records import ModelRecord, Page
 from server.store import rows
 from server.store.engine import Database, clock
 from server.store.requests import WINDOW_SECONDS, made_before, remember, take_turn
-from server.store.schema import models, requests
+from server.store.schema import models, reports, requests
 
 
 def insert_model(connection: sa.Connection, model: ModelRecord) -> None:
@@ -97,10 +97,14 @@ class ModelStore:
             return [rows.model(row) for row in connection.execute(statement).mappings()]
 
     def delete(self, tenant: str, model: str) -> ModelRecord:
-        """Deletes a model; the caller then deletes its blob. Raises Problem MODEL_NOT_FOUND."""
+        """Deletes a model and its reports; the caller then deletes the blobs, see `ReportStore.files`.
+
+        Raises Problem MODEL_NOT_FOUND.
+        """
         with self._database.write() as connection:
             record = self._get(connection, tenant, model)
             connection.execute(sa.delete(models).where(models.c.id == model))
+            connection.execute(sa.delete(reports).where(reports.c.model == model, reports.c.tenant == tenant))
             connection.execute(
                 sa.delete(requests).where(
                     requests.c.tenant == tenant, requests.c.kind == "import", requests.c.resource == model

@@ -69,7 +69,7 @@ def _is(tenant: str, kind: str, request_id: str) -> tuple[sa.ColumnElement[bool]
 
 
 class RequestStore:
-    """Request ids seen from outside a transaction; `kind` is ``train``, ``upload`` or ``import``."""
+    """Request ids from outside a transaction; `kind`: ``train``, ``evaluate``, ``upload`` or ``import``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -20,6 +20,7 @@ from server.records import (
     JobSpec,
     JobState,
     ModelRecord,
+    ReportRecord,
     SubjectSpec,
 )
 
@@ -74,7 +75,7 @@ def job(row: Row) -> JobRecord:
     """A job."""
     same = (
         "id", "tenant", "principal", "phase", "attempt", "device", "progress", "error", "model",
-        "create_time", "start_time", "end_time", "update_time", "last_sequence", "oldest_sequence",
+        "report", "create_time", "start_time", "end_time", "update_time", "last_sequence", "oldest_sequence",
         "run_seconds", "attempt_time",
     )  # fmt: skip
     return JobRecord(spec=_spec(row), state=JobState(row["state"]), **{name: row[name] for name in same})
@@ -118,3 +119,12 @@ def model(row: Row) -> ModelRecord:
         bundle_digest=bytes(row["bundle_digest"]),
         **{name: row[name] for name in same},
     )
+
+
+def report(row: Row) -> ReportRecord:
+    """A report."""
+    same = (
+        "id", "tenant", "principal", "model", "synthetic_dataset", "dataset", "holdout_dataset", "job",
+        "display_name", "labels", "overview", "evidence", "json_key", "html_key", "create_time",
+    )  # fmt: skip
+    return ReportRecord(**{name: row[name] for name in same})

@@ -55,6 +55,11 @@ jobs = sa.Table(
     sa.Column("progress", sa.JSON(none_as_null=True), nullable=True),
     sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
     _text("model", 64),
+    _text("report", 64),
+    # Of an evaluation: what it looks at beside `dataset`, as `SubjectSpec` says.
+    _text("subject_model", 64),
+    _text("subject_dataset", 64),
+    _text("holdout_dataset", 64),
     _time("create_time"),
     _time("start_time", nullable=True),
     _time("attempt_time", nullable=True),
@@ -135,6 +140,55 @@ models = sa.Table(
     sa.Index(None, "dataset"),
 )
 
+# One without `json_key` is the evidence that is left of a report whose files are gone.
+reports = sa.Table(
+    "reports",
+    metadata,
+    _number(),
+    sa.Column("id", sa.String(64), nullable=False, unique=True),
+    _text("tenant"),
+    _text("principal"),
+    _text("model", 64),
+    _text("synthetic_dataset", 64),
+    _text("dataset", 64),
+    _text("holdout_dataset", 64),
+    _text("job", 64),
+    _text("display_name"),
+    sa.Column("labels", sa.JSON(), nullable=False),
+    sa.Column("overview", sa.JSON(), nullable=False),
+    sa.Column("evidence", sa.JSON(), nullable=False),
+    _text("json_key", 1024),
+    _text("html_key", 1024),
+    _time("create_time"),
+    sa.Index(None, "tenant", "number"),
+    sa.Index(None, "model", "number"),
+)
+
+# The release policy of a tenant that changed it; the others have the defaults.
+policies = sa.Table(
+    "policies",
+    metadata,
+    sa.Column("tenant", sa.String(256), primary_key=True),
+    sa.Column("policy", sa.JSON(), nullable=False),
+    _text("etag", 64),
+    _time("update_time"),
+    _text("updated_by"),
+)
+
+# Every decision about one model, none ever changed: the newest holds, and an empty state holds nothing.
+overrides = sa.Table(
+    "overrides",
+    metadata,
+    _number(),
+    _text("tenant"),
+    _text("model", 64),
+    _text("state", 32),
+    sa.Column("reason", sa.Text(), nullable=False),
+    _text("principal"),
+    _time("time"),
+    sa.Index(None, "tenant", "model", "number"),
+)
+
 workers = sa.Table(
     "workers",
     metadata,
@@ -159,5 +213,5 @@ requests = sa.Table(
     sa.Index(None, "expire_time"),
 )
 
-# Rows ("queue", "uploads") that transactions lock to take turns where counting must be exact.
+# Rows ("queue", "uploads", "policies") that transactions lock to take turns where counting must be exact.
 turns = sa.Table("turns", metadata, sa.Column("name", sa.String(32), primary_key=True))

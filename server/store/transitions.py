@@ -58,7 +58,9 @@ def move(
         return None
     _insert(connection, row, "state", {"state": to.value, "message": message})
     if to.terminal:
-        retire_if_due(connection, row["dataset"])
+        # Sorted, so that two jobs that end at once lock them in one order.
+        for dataset in sorted({row["dataset"], row["subject_dataset"], row["holdout_dataset"]} - {""}):
+            retire_if_due(connection, dataset)
     return row
 
 
@@ -94,7 +96,11 @@ def retire_if_due(connection: sa.Connection, dataset: str) -> None:
     ).first()
     if row is None or not row.delete_after_training or row.delete_time is not None:
         return
-    trained = sa.exists().where(jobs.c.dataset == dataset, jobs.c.state == _S.value)
+    trained = sa.exists().where(
+        jobs.c.dataset == dataset,
+        jobs.c.state == _S.value,
+        jobs.c.subject_model + jobs.c.subject_dataset == "",
+    )
     connection.execute(
         sa.update(datasets)
         .where(datasets.c.id == dataset, trained, ~needed(dataset))
@@ -104,7 +110,10 @@ def retire_if_due(connection: sa.Connection, dataset: str) -> None:
 
 def needed(dataset: str | sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     """Whether a job that is not over, and so may retry, reads the dataset."""
-    return sa.exists().where(jobs.c.dataset == dataset, jobs.c.state.in_(sorted(ACTIVE)))
+    reads = sa.or_(
+        jobs.c.dataset == dataset, jobs.c.subject_dataset == dataset, jobs.c.holdout_dataset == dataset
+    )
+    return sa.exists().where(jobs.c.state.in_(sorted(ACTIVE)), reads)
 
 
 def _update(

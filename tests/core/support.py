@@ -11,8 +11,19 @@ from typing import Any, NoReturn
 import psutil
 import pytest
 
+from evaluators.gate import DEFAULT_RULES, Effect, Evidence, Headline
 from kohort.schema import Column, Handling, Kind, Schema, Storage, TableSchema
-from server.records import DatasetRecord, JobRecord, JobSpec, JobState, ModelRecord, Principal
+from server.records import (
+    DatasetRecord,
+    JobKind,
+    JobRecord,
+    JobSpec,
+    JobState,
+    ModelRecord,
+    Principal,
+    ReportRecord,
+    SubjectSpec,
+)
 from server.store import Store
 
 ADA = Principal("north", "ada")
@@ -99,6 +110,42 @@ def model_of(job: JobRecord, **changes: Any) -> ModelRecord:
         "blob_key": f"models/{job.tenant}/{identifier}/1/bundle.kohort",
     }
     return ModelRecord(**(fields | changes))
+
+
+def evaluation_of(store: Store, subject: SubjectSpec, dataset: str = "", **changes: Any) -> JobRecord:
+    """A queued evaluation."""
+    return add_job(store, dataset or None, kind=JobKind.EVALUATE, subject=subject, **changes)
+
+
+def report_of(
+    job: JobRecord, model: str = "", evidence: Evidence | None = None, **changes: Any
+) -> ReportRecord:
+    """What a job reports, by default of a model that nothing is held against."""
+    identifier = uuid.uuid4().hex
+    fields: dict[str, Any] = {
+        "id": identifier,
+        "tenant": job.tenant,
+        "principal": job.principal,
+        "model": model,
+        "synthetic_dataset": "",
+        "dataset": job.spec.dataset,
+        "holdout_dataset": "",
+        "job": job.id,
+        "display_name": "",
+        "labels": {},
+        "overview": {"summary": ["All is well."]},
+        "evidence": (evidence or evidence_with()).to_json(),
+        "json_key": f"reports/{job.tenant}/{identifier}/1/report.json",
+        "html_key": f"reports/{job.tenant}/{identifier}/1/report.html",
+        "create_time": 0.0,
+    }
+    return ReportRecord(**(fields | changes))
+
+
+def evidence_with(holdout_patients: int = 1000, **lows: float) -> Evidence:
+    """Evidence whose intervals begin at these values, and that says nothing bad of what else may lock."""
+    known = {rule.metric: -1.0 for rule in DEFAULT_RULES if rule.effect is Effect.LOCK} | lows
+    return Evidence(holdout_patients, tuple(Headline(name, "", low, low, low) for name, low in known.items()))
 
 
 def states_of(store: Store, job: JobRecord) -> list[JobState]:
