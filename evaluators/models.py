@@ -7,6 +7,7 @@ and synthetic-trained models differ by their rows alone.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,11 +16,16 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from evaluators.frame import Frame, Layout, View
+from evaluators.frame import Codes, Frame, Layout, View
 from trainers.base import Doubles, Floats, Indices
 
 MOST_LEVELS = 50
-"""Levels of a column that linear models and forests tell apart; the others count as one."""
+"""Levels of a column that linear models and forests tell apart; the others count as none."""
+_MOST_FEATURES = 1024
+"""Features of a linear model or a forest: wide tables have fewer levels of a column told apart."""
+_MOST_CODES = 256
+"""Levels of a column that boosted trees tell apart; the others count as one."""
+_HUGE = float(np.finfo(np.float32).max)
 _DEPTH, _ROUNDS, _RATE = 6, 100, 0.1
 
 
@@ -48,7 +54,10 @@ class Inputs:
         out = np.empty((len(frame), len(self.views)), np.float32)
         for i, view in enumerate(self.views):
             values = frame[view.name]
-            out[:, i] = values if view.number else np.where(values < 0, np.nan, values)
+            # Beyond single precision a number would become infinite, which no model takes.
+            out[:, i] = (
+                np.clip(values, -_HUGE, _HUGE) if view.number else np.where(values < 0, np.nan, values)
+            )
         return out
 
     @property
@@ -83,9 +92,12 @@ def fit(
         classes: how many; 0 means numbers.
         seed: of all draws.
         threads: to use.
+
+    Of an outcome with one value, no rows or no inputs nothing is fitted: the
+    shares of the classes, or the mean, are predicted of every row.
     """
-    if classes and len(np.unique(outcome)) < 2:
-        return _Constant(np.bincount(outcome.astype(np.int64), minlength=classes) / max(1, len(outcome)))
+    if len(np.unique(outcome)) < 2 or not inputs.views:
+        return _constant(outcome, classes)
     if kind is ModelKind.BOOSTED_TREES:
         return BoostedTrees(inputs, frame, outcome, classes, seed, threads)
     return _Sklearn(kind, inputs, frame, outcome, classes, seed, threads)
@@ -93,12 +105,39 @@ def fit(
 
 @dataclass(frozen=True)
 class _Constant:
-    """What was learned from one class alone."""
+    """What is known without looking at a row."""
 
-    shares: Doubles
+    value: Doubles
+    """[classes], or [] for a number."""
 
     def predict(self, frame: Frame) -> Doubles:
-        return np.tile(self.shares, (len(frame), 1))
+        return np.broadcast_to(self.value, (len(frame), *self.value.shape)).copy()
+
+
+def _constant(outcome: npt.NDArray[Any], classes: int) -> _Constant:
+    if not classes:
+        return _Constant(np.asarray(outcome.mean() if len(outcome) else 0.0))
+    if not len(outcome):
+        return _Constant(np.full(classes, 1 / classes))
+    return _Constant(np.bincount(outcome.astype(np.int64), minlength=classes) / len(outcome))
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Numbers to predict, centred and scaled: models see the same whatever their unit."""
+
+    middle: float = 0.0
+    width: float = 1.0
+
+    @classmethod
+    def of(cls, outcome: npt.NDArray[Any], classes: int) -> _Unit:
+        return cls() if classes else cls(float(outcome.mean()), float(outcome.std()) or 1.0)
+
+    def to(self, outcome: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return outcome if self == _Unit() else (outcome - self.middle) / self.width
+
+    def back(self, found: Doubles) -> Doubles:
+        return found * self.width + self.middle
 
 
 class BoostedTrees:
@@ -108,6 +147,12 @@ class BoostedTrees:
         self, inputs: Inputs, frame: Frame, outcome: npt.NDArray[Any], classes: int, seed: int, threads: int
     ) -> None:
         self._inputs, self._classes, self._threads = inputs, classes, threads
+        self._unit = _Unit.of(outcome, classes)
+        self._places = {
+            i: _places(view, frame[view.name], _MOST_CODES)
+            for i, view in enumerate(inputs.views)
+            if len(view.levels) > _MOST_CODES
+        }
         objective = "binary:logistic" if classes == 2 else "multi:softprob" if classes else "reg:squarederror"
         settings: dict[str, Any] = {
             "objective": objective,
@@ -127,13 +172,16 @@ class BoostedTrees:
         import xgboost
 
         self._model = xgboost.train(
-            settings, self._matrix(frame, outcome), _ROUNDS // (2 if classes > 2 else 1)
+            settings, self._matrix(frame, self._unit.to(outcome)), _ROUNDS // (2 if classes > 2 else 1)
         )
 
     def _matrix(self, frame: Frame, outcome: npt.NDArray[Any] | None = None) -> Any:
         import xgboost
 
         raw = self._inputs.raw(frame)
+        for i, place in self._places.items():
+            codes = frame[self._inputs.views[i].name]
+            raw[:, i] = np.where(codes < 0, np.nan, np.where(place[codes] < 0, _MOST_CODES, place[codes]))
         return xgboost.DMatrix(
             raw,
             label=None if outcome is None else outcome.astype(np.float32),
@@ -145,14 +193,20 @@ class BoostedTrees:
     def predict(self, frame: Frame) -> Doubles:
         """See `Predictor`."""
         found: Doubles = self._model.predict(self._matrix(frame)).astype(np.float64)
+        if not self._classes:
+            return self._unit.back(found)
         return np.stack([1 - found, found], axis=1) if self._classes == 2 else found
 
     def contributions(self, frame: Frame) -> Doubles:
         """Mean absolute TreeSHAP values (Lundberg et al. 2020), summed over classes, per input [columns]."""
-        found: Doubles = np.abs(self._model.predict(self._matrix(frame), pred_contribs=True)).mean(axis=0)
-        found = found.astype(np.float64)
-        per_input: Doubles = found.reshape(-1, len(self._inputs.views) + 1).sum(axis=0)
-        return per_input[:-1]
+        found: Doubles = self.contributions_of_rows(frame).mean(axis=0)
+        return found
+
+    def contributions_of_rows(self, frame: Frame) -> Doubles:
+        """Absolute TreeSHAP values, summed over classes, [n, columns]."""
+        found = np.abs(self._model.predict(self._matrix(frame), pred_contribs=True)).astype(np.float64)
+        per_input: Doubles = found.reshape(len(frame), -1, len(self._inputs.views) + 1).sum(axis=1)
+        return per_input[:, :-1]
 
 
 class _Sklearn:
@@ -171,18 +225,16 @@ class _Sklearn:
         self._classes = classes
         self._coder = _Coder(inputs, frame)
         self._model = _model(kind, bool(classes), seed & (2**31 - 1), threads)
-        if not classes and kind is ModelKind.LINEAR:
-            self._middle, self._width = float(outcome.mean()), float(outcome.std()) or 1.0
-        else:
-            self._middle, self._width = 0.0, 1.0
-        self._model.fit(
-            self._coder.code(frame), (outcome - self._middle) / self._width if not classes else outcome
-        )
+        self._unit = _Unit.of(outcome, classes)
+        with warnings.catch_warnings():
+            # Not converged in so many steps is a model like any other: it is measured, not trusted.
+            warnings.simplefilter("ignore")
+            self._model.fit(self._coder.code(frame), self._unit.to(outcome))
 
     def predict(self, frame: Frame) -> Doubles:
         matrix = self._coder.code(frame)
         if not self._classes:
-            return np.asarray(self._model.predict(matrix), np.float64) * self._width + self._middle
+            return self._unit.back(np.asarray(self._model.predict(matrix), np.float64))
         out = np.zeros((len(frame), self._classes))
         out[:, self._model.classes_.astype(np.int64)] = self._model.predict_proba(matrix)
         return out
@@ -204,19 +256,20 @@ class _Coder:
     def __init__(self, inputs: Inputs, frame: Frame) -> None:
         self._inputs = inputs
         self._scales: dict[str, tuple[float, float]] = {}
-        self._levels: dict[str, Indices] = {}
+        self._levels: dict[str, Codes] = {}
+        most = min(MOST_LEVELS, max(2, _MOST_FEATURES // max(1, len(inputs.views))))
         for view in inputs.views:
             values = frame[view.name]
             if view.number:
                 known = values[~np.isnan(values)]
                 width = float(known.std()) if len(known) else 0.0
-                self._scales[view.name] = (float(np.median(known)) if len(known) else 0.0, width or 1.0)
+                usable = np.isfinite(width) and width > 0
+                self._scales[view.name] = (
+                    float(np.median(known)) if len(known) else 0.0,
+                    width if usable else 1.0,
+                )
             else:
-                counts = np.bincount(values[values >= 0], minlength=len(view.levels))
-                frequent = np.argsort(-counts, kind="stable")[:MOST_LEVELS]
-                place = np.full(len(view.levels) + 1, -1, np.int64)
-                place[frequent] = np.arange(len(frequent))
-                self._levels[view.name] = place  # the last: null
+                self._levels[view.name] = _places(view, values, most)
 
     def code(self, frame: Frame) -> Floats:
         """float32 [n, features]."""
@@ -226,13 +279,23 @@ class _Coder:
             if view.number:
                 middle, width = self._scales[view.name]
                 null = np.isnan(values)
-                parts += [(np.where(null, middle, values) - middle) / width, null]
+                # Ten widths away is far: rows beyond would bend a linear model to themselves.
+                parts += [np.clip((np.where(null, middle, values) - middle) / width, -10, 10), null]
             else:
                 at = self._levels[view.name][values]
                 parts.append(at[:, None] == np.arange(-1, self._levels[view.name].max() + 1))
         if not parts:
             return np.zeros((len(frame), 0), np.float32)
         return np.column_stack(parts).astype(np.float32)
+
+
+def _places(view: View, codes: Codes, most: int) -> Codes:
+    """Per level its rank by frequency, -1 beyond the `most` frequent that occur; last, for null, -1."""
+    counts = np.bincount(codes[codes >= 0], minlength=len(view.levels))
+    frequent = np.argsort(-counts, kind="stable")[: min(most, int((counts > 0).sum()))]
+    place = np.full(len(view.levels) + 1, -1, np.int32)
+    place[frequent] = np.arange(len(frequent), dtype=np.int32)
+    return place
 
 
 def folds(subjects: Indices, count: int, rng: np.random.Generator) -> Indices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,16 @@ from evaluators.case import Options
 from evaluators.frame import Frame, View
 from kohort.problem import Problem
 from kohort.schema import Finding, Kind
-from trainers.base import Doubles, Indices
+from trainers.base import Indices
 
 MOST_CLASSES = 20
 """A column of more levels is not predicted as classes."""
 _MOST_NAMED = 5
+_OUTCOMES = frozenset(
+    {"target", "label", "outcome", "class", "binary", "response", "readmitted", "readmission"}
+    | {"died", "death", "dead", "deceased", "mortality", "survived", "survival"}
+)
+"""Words in a column's name that make it the default target."""
 _NUMBER_CLASSES = 10
 
 
@@ -64,53 +70,51 @@ def roles(options: Options, train: Frame, findings: Sequence[Finding] = ()) -> R
 class Target:
     """A column as an outcome.
 
-    Classes are numbered from 0: a category's levels, or the distinct values
-    of a column of few whole numbers. `classes` is 0 where it is a number.
+    Classes are numbered from 0, those that the training rows have: levels of a
+    category in the layout's order, or the distinct values of a column of few
+    whole numbers (or of two numbers of any kind), ascending. `classes` is 0
+    where it is a number.
     """
 
     view: View
     classes: int
-    values: Doubles
-    """Of classes that are numbers: which number each is, ascending."""
+    values: npt.NDArray[Any]
+    """Of classes: which number, or which code of the layout, each is, ascending."""
 
     @classmethod
     def of(cls, view: View, frame: Frame) -> Target:
         """The outcome, with the classes that `frame` (the training rows) has."""
-        if not view.number:
-            return cls(view, len(view.levels), np.zeros(0))
-        values = frame[view.name]
-        distinct = np.unique(values[~np.isnan(values)])
-        few = len(distinct) <= _NUMBER_CLASSES and view.column.kind is Kind.INTEGER
-        return cls(view, len(distinct) if few else 0, distinct if few else np.zeros(0))
+        distinct = np.unique(frame[view.name][~frame.null(view.name)])
+        whole = view.column.kind is Kind.INTEGER and len(distinct) <= _NUMBER_CLASSES
+        if view.number and not whole and len(distinct) != 2:
+            return cls(view, 0, np.zeros(0))
+        return cls(view, len(distinct), distinct)
 
     def outcome(self, frame: Frame) -> tuple[Indices, npt.NDArray[Any]]:
         """Positions of rows where it is known (and of a known class), and there class int64 or number."""
         cells = frame[self.view.name]
-        if not self.classes or not self.view.number:
+        if not self.classes:
             rows = np.flatnonzero(~frame.null(self.view.name))
-            found = cells[rows]
-            return rows, found.astype(np.int64) if self.classes else found
+            return rows, cells[rows]
         at = np.clip(np.searchsorted(self.values, cells), 0, self.classes - 1)
         rows = np.flatnonzero(self.values[at] == cells)
         return rows, at[rows].astype(np.int64)
 
     def name_of(self, number: int) -> str:
         """What a class is called."""
-        return f"{self.values[number]:g}" if self.view.number else self.view.levels[number]
+        value = self.values[number]
+        return f"{value:g}" if self.view.number else self.view.levels[int(value)]
 
 
 def predictable(view: View, frame: Frame) -> bool:
-    """Whether it can be a target: two values or more, and not too many classes."""
-    values = frame[view.name][~frame.null(view.name)]
-    if len(np.unique(values)) < 2:
-        return False
-    return view.number or len(view.levels) <= MOST_CLASSES
+    """Whether it can be a target: two values or more in `frame`, and not too many classes."""
+    distinct = len(np.unique(frame[view.name][~frame.null(view.name)]))
+    return distinct >= 2 and (view.number or distinct <= MOST_CLASSES)
 
 
 def _last(train: Frame) -> tuple[str, ...]:
-    """The last column of classes, else the last of numbers: outcomes stand last as a rule."""
-    for classes in (True, False):
-        for view in reversed(train.layout.views):
-            if predictable(view, train) and bool(Target.of(view, train).classes) is classes:
-                return (view.name,)
-    return ()
+    """The last column of classes that is named as an outcome, else the last of classes, else of numbers."""
+    able = [view for view in reversed(train.layout.views) if predictable(view, train)]
+    classes = [view for view in able if Target.of(view, train).classes]
+    named = [view for view in classes if _OUTCOMES & set(re.split("[^a-z]+", view.name.lower()))]
+    return tuple(view.name for view in (named or classes or able)[:1])
