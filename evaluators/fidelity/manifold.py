@@ -61,7 +61,7 @@ _INFOS = (
             "density",
             "Density",
             "How many real rows' balls (out to the fifth neighbour) a synthetic row lies in, over five: "
-            "about 1 where both are drawn from one distribution, above where synthetic rows crowd in the middle.",
+            "about 1 where both are drawn alike, above where synthetic rows crowd in the middle.",
             _PRDC,
         ),
         direction=Direction.TARGET,
@@ -128,7 +128,7 @@ def prdc(real: Floats, fake: Floats, k: int = NEIGHBOURS) -> dict[str, float]:
 def _distances(part: Floats, among: Floats, squares: Doubles) -> Doubles:
     a = part.astype(np.float64)
     gaps = np.einsum("ij,ij->i", a, a)[:, None] + squares[None, :] - 2 * (a @ among.astype(np.float64).T)
-    return np.sqrt(np.maximum(gaps, 0))
+    return np.asarray(np.sqrt(np.maximum(gaps, 0)), np.float64)
 
 
 def _closed(radii: Doubles) -> Doubles:

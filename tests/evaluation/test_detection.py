@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 from scipy.stats import norm
 
+from evaluators import intervals
 from evaluators.case import Case
 from evaluators.fidelity import detection
 from evaluators.fidelity.propensity import pmse_ratio
@@ -56,16 +58,31 @@ def test_intervals_hold_one_half_where_both_sides_are_alike() -> None:
     assert abs(np.mean(areas) - 0.5) < 0.02
 
 
-def test_patients_with_many_rows_do_not_let_an_area_fall_below_one_half() -> None:
+def test_patients_with_many_rows_neither_lower_the_area_nor_narrow_the_interval() -> None:
     rng = np.random.default_rng(3)
-    areas = []
-    for _ in range(30):
-        parts = [normal(300, rng), normal(300, rng)]
-        for part in parts:  # one patient in ten has half of the rows
-            part["patient"] = np.where(rng.random(300) < 0.5, rng.integers(0, 3, 300), np.arange(300) + 10)
+    areas, held = [], 0
+    for _ in range(40):
+        parts = []
+        for _ in range(2):
+            patients = normal(60, rng)
+            stays = patients.iloc[np.r_[np.arange(60), rng.integers(0, 12, 140)]]  # a fifth come often
+            parts.append(stays.assign(patient=stays.index).reset_index(drop=True))
         real, other = framed(*parts, subject_key="patient")
-        areas.append(detection.tell_apart(ModelKind.LINEAR, real, other, rng, 0).area)
-    assert abs(np.mean(areas) - 0.5) < 3 * np.std(areas) / np.sqrt(30) + 0.005
+        found = detection.tell_apart(ModelKind.LINEAR, real, other, rng, 0)
+        areas.append(found.area)
+        held += found.interval.low <= 0.5 <= found.interval.high
+    assert abs(np.mean(areas) - 0.5) < 3 * np.std(areas) / np.sqrt(40) + 0.005
+    assert held >= 36
+
+
+def test_the_interval_of_single_rows_is_delongs_widened_by_half() -> None:
+    rng = np.random.default_rng(9)
+    a, b = rng.normal(0.5, 1, 150), rng.normal(0, 1, 250)
+    mine = detection.area_interval(a, b, np.arange(150), np.arange(250))
+    delong, middle = intervals.delong(a, b), logit(intervals.auc(a, b))
+    for end in ("low", "high"):
+        wide, narrow = (logit(getattr(found, end)) - middle for found in (mine, delong))
+        assert wide == pytest.approx(1.5 * narrow, rel=0.01)
 
 
 def test_a_real_half_passes_where_columns_shuffled_apart_fail(cdc: Table) -> None:
