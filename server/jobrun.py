@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from kohort.problem import Problem
-from kohort.schema import Finding, Schema
 from server.attempt import Attempt, Ended, Grace, Why
-from server.blobs import BlobExistsError, BlobMissingError, BlobStore, bundle_key
+from server.blobs import BlobExistsError, BlobMissingError, BlobStore, bundle_key, report_key
+from server.childspec import child_spec, model_record, report_files, report_record
 from server.journal import Journal
 from server.layout import DataDir
 from server.lease import Heart, Lease
-from server.lineage import load_key, split_salt
 from server.logs import Trouble
 from server.processes import is_full
 from server.protocol import ChildSpec
-from server.records import JobRecord, LeaseLost, ModelRecord
+from server.records import JobKind, JobRecord, JobSpec, LeaseLost
 from server.store import Store
 
 if TYPE_CHECKING:
@@ -40,7 +37,17 @@ _EXPORT_SHARE, _EXPORT_MOST = 0.1, 120.0
 """How much of `max_runtime`, and how many seconds at most, fitting leaves to the export."""
 _OVERTIME_LEAST = 10.0
 """Seconds by which a job that is fitted may at least exceed `max_runtime`, rather than be lost."""
-_FITTED = frozenset({"exporting", "verifying"})
+_EVALUATION_SHARE = 0.2
+"""How much of `max_runtime` fitting leaves to the evaluation, at most."""
+_EVALUATION_MOST = 120.0
+"""Seconds it leaves where nobody said how long the evaluation may take."""
+_FITTED = frozenset({"exporting", "verifying", "evaluating"})
+_GONE = frozenset({"MODEL_NOT_FOUND", "DATASET_NOT_FOUND"})
+_RAISED = {
+    JobKind.TRAIN: ("training", "TRAINING_FAILED"),
+    JobKind.EVALUATE: ("evaluation", "EVALUATION_FAILED"),
+}
+_REPORT_FILES = ("report.json", "report.html")
 _TRANSIENT = frozenset({"STORE_UNAVAILABLE", "STORAGE_FULL"})
 
 
@@ -76,7 +83,7 @@ class JobRun:
 
     def _run(self, job: JobRecord, leaving: Callable[[], bool]) -> None:
         deadline = time.monotonic() + job.spec.max_runtime_s - job.run_seconds
-        reserve = min(_EXPORT_SHARE * job.spec.max_runtime_s, _EXPORT_MOST)
+        reserve = min(_EXPORT_SHARE * job.spec.max_runtime_s, _EXPORT_MOST) + _for_evaluation(job.spec)
         fitted = False
 
         def hear(message: Mapping[str, Any]) -> None:
@@ -97,7 +104,15 @@ class JobRun:
             return Why.LEAVING if leaving() else None
 
         try:
-            spec = self._spec(job, deadline - reserve)
+            spec = child_spec(
+                self._config, self._store, self._blobs, self._folders, job, deadline - reserve, deadline
+            )
+        except Problem as problem:
+            if problem.reason not in _GONE:
+                raise
+            reason, message = problem.reason, problem.message
+            self._insist(lambda: self._fail(reason, message))
+            return
         except BlobMissingError:
             self._insist(lambda: self._fail("DATASET_EXPIRED", "the bytes of the dataset are gone"))
             return
@@ -133,10 +148,11 @@ class JobRun:
             self._insist(lambda: self._fail(problem["reason"], problem["message"], problem["column"]))
         elif ended.result is not None and kind == "crash":
             log.error(
-                "training raised", job=job.id, exception=ended.result["exception"], at=ended.result["frames"]
+                "child raised", job=job.id, exception=ended.result["exception"], at=ended.result["frames"]
             )
-            message = f"training raised {ended.result['exception']}"
-            self._insist(lambda: self._fail("TRAINING_FAILED", message))
+            what, reason = _RAISED[job.spec.kind]
+            message = f"{what} raised {ended.result['exception']}"
+            self._insist(lambda: self._fail(reason, message))
         elif ended.out_of_memory:
             self._insist(lambda: self._fail("OUT_OF_MEMORY", "training needs more memory than there is"))
         else:
@@ -145,79 +161,30 @@ class JobRun:
         self._folders.close_checkpoints(job.id)
 
     def _publish(self, job: JobRecord, spec: ChildSpec, result: Mapping[str, Any]) -> None:
-        key = bundle_key(job.tenant, spec.model, job.attempt)
         self._journal.take({"type": "phase", "phase": "publishing"})
         self._insist(self._journal.finish)
+        made = result.get("report")
+        keys = {name: report_key(job.tenant, spec.report, job.attempt, name) for name in _REPORT_FILES}
+        bundle = bundle_key(job.tenant, spec.model, job.attempt)
+        files = {keys[name]: path for name, path in report_files(made).items()} if made else {}
+        if spec.model:
+            files[bundle] = Path(spec.bundle)
         try:
-            self._insist(lambda: self._put(key, Path(spec.bundle)), _PATIENCE_SECONDS)
+            for key, path in files.items():
+                self._insist(partial(self._put, key, path), _PATIENCE_SECONDS)
         except Problem as problem:
             reason, message = problem.reason, problem.message
             self._insist(lambda: self._fail(reason, message))
             return
-        self._insist(lambda: self._store.leases.publish(*self._fence, self._model(job, spec, key, result)))
+        model = model_record(job, spec, bundle, result) if spec.model else None
+        report = report_record(job, spec, keys, made) if made else None
+        self._insist(lambda: self._store.leases.publish(*self._fence, model, report))
 
     def _put(self, key: str, bundle: Path) -> None:
         try:
             self._blobs.put(key, bundle)
         except BlobExistsError:
             return  # nobody else has this key: a try before this one came through after all
-
-    def _model(self, job: JobRecord, spec: ChildSpec, key: str, result: Mapping[str, Any]) -> ModelRecord:
-        return ModelRecord(
-            id=spec.model,
-            tenant=job.tenant,
-            principal=job.principal,
-            display_name=job.spec.display_name,
-            labels=job.spec.labels,
-            schema=Schema.from_json(result["schema"]),
-            trainer=result["trainer"],
-            parameters=result["parameters"],
-            job=job.id,
-            dataset=job.spec.dataset,
-            content_digest=bytes.fromhex(result["content_digest"]),
-            bundle_digest=bytes.fromhex(result["bundle_digest"]),
-            size_bytes=result["size_bytes"],
-            program=result["program"],
-            unit=result["unit"],
-            verified=result["verified"],
-            privacy=result["privacy"],
-            findings=tuple(Finding(**f) for f in result["findings"]),
-            create_time=0.0,
-            blob_key=key,
-            abilities=result["abilities"],
-        )
-
-    def _spec(self, job: JobRecord, fit_until: float) -> ChildSpec:
-        config = self._config
-        dataset = self._store.datasets.get(job.tenant, job.spec.dataset)
-        scratch = self._folders.open_scratch(job.id, job.attempt)
-        return ChildSpec(
-            parent=os.getpid(),
-            entry=config.entry,
-            slot=config.slot,
-            # A child sees its own GPU alone, under number 0.
-            device="cuda:0" if config.slot.startswith("cuda") else "cpu",
-            lock_folder=str(self._folders.slots),
-            job=job.id,
-            attempt=job.attempt,
-            model=uuid.uuid4().hex,
-            tenant=job.tenant,
-            dataset=job.spec.dataset,
-            dataset_digest=dataset.digest.hex(),
-            split_salt=split_salt(load_key(self._folders.patient_key), dataset.digest).hex(),
-            dataset_folder=str(self._blobs.materialise(dataset.blob_prefix, scratch / "dataset")),
-            bundle=str(scratch / "bundle.kohort"),
-            checkpoints=str(self._folders.open_checkpoints(job.id, job.attempt)),
-            trainer=job.spec.trainer,
-            parameters=dict(job.spec.parameters),
-            schema=job.spec.schema.to_json(),
-            seed=job.spec.seed,
-            options=asdict(job.spec.options),
-            fit_until=fit_until,
-            signing_key_file=config.signing_key_file,
-            alive_s=min(config.heartbeat_s, config.silence_s / 4),
-            threads=config.threads,
-        )
 
     def _fail(self, reason: str, message: str, column: str = "") -> None:
         self._store.leases.fail(*self._fence, reason, message, column)
@@ -246,6 +213,14 @@ class JobRun:
                     raise
                 trouble.failed(problem.reason, job=self._fence[0])
                 time.sleep(_RETRY_SECONDS)
+
+
+def _for_evaluation(spec: JobSpec) -> float:
+    """Seconds that fitting leaves to the evaluation."""
+    if spec.kind is not JobKind.TRAIN or spec.evaluation.profile == "NONE":
+        return 0.0
+    asked = spec.evaluation.seconds
+    return min(_EVALUATION_SHARE * spec.max_runtime_s, _EVALUATION_MOST if asked is None else asked)
 
 
 def _status(status: int) -> str:

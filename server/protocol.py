@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 RESULTS = frozenset({"done", "stopped", "problem", "crash"})
@@ -53,6 +53,30 @@ class ChildSpec:
     fit_until: float | None = None
     """By this machine's monotonic clock, when fitting has to be over; None: never."""
     signing_key_file: str = ""
+    run_until: float | None = None
+    """By the same clock, when all of it has to be over; None: never."""
+    evaluation: dict[str, Any] = field(default_factory=lambda: {"profile": "NONE"})
+    """`server.records.EvaluationSpec`."""
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    """`server.records.Alert`, each."""
+    policy: dict[str, Any] = field(default_factory=dict)
+    """`evaluators.gate.Policy` as JSON."""
+    report: str = ""
+    """The id that the report will have."""
+    report_folder: str = ""
+    """Where to write it."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """What the report says of itself, see `evaluators.reporting`."""
+    findings: list[dict[str, str]] = field(default_factory=list)
+    """Of the schema, each `kohort.schema.Finding` as JSON: they name the quasi-identifiers."""
+    model_bundle: str = ""
+    """EVALUATE: the model's bundle, or empty."""
+    synthetic_folder: str = ""
+    """EVALUATE: the tables made elsewhere, or empty."""
+    holdout_folder: str = ""
+    """EVALUATE: the hold-out that came apart, or empty."""
+    losses: list[dict[str, float]] = field(default_factory=list)
+    """EVALUATE: of the model's training, per epoch its step and losses."""
     alive_s: float = 5.0
     """How often the child says that it lives."""
     threads: int = 1

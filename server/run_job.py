@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kohort.bundle import read_bundle
+from kohort.problem import Problem
 from kohort.programs import SampleSpec
 from kohort.schema import Finding, Schema
+from server import evaluating
 from server.abilities import abilities
 from server.child import Reporter
 from server.preparing import prepare
@@ -120,7 +122,30 @@ def _run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
         phase=lambda name: hooks.phase(name) if name == "verifying" else None,
     )
     learned = {"trainer": trainer.info.name, "parameters": dict(request.parameters)}
-    return learned | _result(Path(spec.bundle), written.digest, spec)
+    learned |= _result(Path(spec.bundle), written.digest, spec)
+    return learned | {"report": _evaluate(spec, hooks, reporter, forecast)}
+
+
+def _evaluate(
+    spec: ChildSpec, hooks: Hooks, reporter: Reporter, forecast: _Forecast
+) -> dict[str, Any] | None:
+    """The report on what was exported; None where none was asked for, or none can be made.
+
+    A model is not lost for its report: without one the release policy decides.
+    """
+    if spec.evaluation["profile"] == "NONE":
+        return None
+    if not evaluating.available():
+        hooks.warn(evaluating.incomplete(None))
+        return None
+    hooks.check()
+    hooks.phase("evaluating")
+    try:
+        # Read again: until now nothing of the hold-out was to be had.
+        return evaluating.report_on_model(spec, reporter, forecast.losses)
+    except Problem as problem:
+        hooks.warn(evaluating.incomplete(problem))
+        return None
 
 
 def _prepare(
@@ -197,6 +222,8 @@ class _Forecast:
 
     def __init__(self, reporter: Reporter, end: float) -> None:
         self._reporter, self._end = reporter, end
+        self.losses: list[dict[str, float]] = []
+        """Per epoch its step and losses."""
         self.rows = 0
         self._first: tuple[int, float] | None = None
         self._phase_at = time.monotonic()
@@ -207,6 +234,7 @@ class _Forecast:
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
+        self.losses.append({"step": progress.step, **progress.losses})
         eta: float | None = None
         if self._first is None:
             self._first = (progress.step, now)

@@ -166,7 +166,7 @@ class Bundle:
     def _sample(self, spec: SampleSpec, start: int, count: int) -> Any:
         program = self.program()
         draws = Draws()
-        tables = _collect(program, spec, start, count, draws)
+        tables = collect(program, spec, start, count, draws)
         if find_spec("pandas") is None:
             results: dict[str, Any] = dict(tables)
         else:
@@ -299,9 +299,10 @@ def _check_digests(manifest: Manifest, files: Mapping[str, bytes]) -> None:
             raise invalid(name, "does not have the digest that the manifest names")
 
 
-def _collect(
-    program: Program, spec: SampleSpec, start: int, count: int, draws: Draws
+def collect(
+    program: Program, spec: SampleSpec, start: int, count: int, draws: Draws | None = None
 ) -> dict[str, dict[str, Array]]:
+    """The cells of units [start, start + count): by table and column."""
     parts: dict[str, list[Batch]] = {table.name: [] for table in program.schema}
     for batch in program.units(spec, start, count, draws):
         parts[batch.table].append(batch)
