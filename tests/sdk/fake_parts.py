@@ -95,3 +95,17 @@ def two_tables_of(seed, start, count):
         "day": Array.make(Storage.DATE, np.arange(len(visits))),
     }
     return [patients, Batch("visits", cells, start, 0, start + count)]
+
+
+def find(kept, name, reason, context):
+    if name not in kept:
+        Fault(CODE.NOT_FOUND, f"no {name} here", reason, metadata={"request_id": "server-side-id"}).abort(
+            context
+        )
+    return kept[name]
+
+
+def paged(items, request):
+    """Two to a page, so that paging happens."""
+    items, start = list(items), int(request.page_token or 0)
+    return items[start : start + 2], str(start + 2) if start + 2 < len(items) else ""

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import grpc
 import numpy as np
-from fake_parts import CODE, PATIENTS, ROWS, SEXES, VISITS, Fault, rows_of, two_tables_of
+from fake_evaluation import Evaluation
+from fake_parts import CODE, PATIENTS, ROWS, SEXES, VISITS, Fault, find, paged, rows_of, two_tables_of
 
 from kohort import wire
 from kohort.columns import (
@@ -25,6 +26,7 @@ from kohort.v1 import capabilities_pb2 as cap
 from kohort.v1 import capabilities_pb2_grpc as cap_grpc
 from kohort.v1 import dataset_pb2 as ds
 from kohort.v1 import dataset_pb2_grpc as ds_grpc
+from kohort.v1 import evaluation_pb2_grpc as ev_grpc
 from kohort.v1 import sampling_pb2 as sa
 from kohort.v1 import sampling_pb2_grpc as sa_grpc
 from kohort.v1 import table_pb2
@@ -54,6 +56,7 @@ class Fake:
         ds_grpc.add_DatasetServiceServicer_to_server(Datasets(self), self.server)
         tr_grpc.add_TrainingServiceServicer_to_server(Training(self), self.server)
         sa_grpc.add_SamplingServiceServicer_to_server(Sampling(self), self.server)
+        ev_grpc.add_EvaluationServiceServicer_to_server(Evaluation(self), self.server)
         cap_grpc.add_CapabilitiesServiceServicer_to_server(Capabilities(self), self.server)
         if credentials is None:
             port = self.server.add_insecure_port("localhost:0")
@@ -291,6 +294,7 @@ class Sampling(sa_grpc.SamplingServiceServicer):
                 runtime_fingerprint=fake.fingerprint,
                 synthetic=True,
                 privacy=model.privacy,
+                release_state=model.release.state,
             )
         )
         schema = wire.schema_from_proto(model.schema)
@@ -378,17 +382,3 @@ def completed(batch, partial):
             taken = Array.make(taken.storage, codes, taken.is_valid(), arrays[name].dictionary)
         arrays[name] = taken
     return replace(batch, arrays=arrays)
-
-
-def find(kept, name, reason, context):
-    if name not in kept:
-        Fault(CODE.NOT_FOUND, f"no {name} here", reason, metadata={"request_id": "server-side-id"}).abort(
-            context
-        )
-    return kept[name]
-
-
-def paged(items, request):
-    """Two to a page, so that paging happens."""
-    items, start = list(items), int(request.page_token or 0)
-    return items[start : start + 2], str(start + 2) if start + 2 < len(items) else ""

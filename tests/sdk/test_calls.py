@@ -52,7 +52,7 @@ def test_metadata_of_every_call(connect, fake):
         (CODE.UNIMPLEMENTED, kohort.Unimplemented),
         (CODE.INTERNAL, kohort.ServerError),
         (CODE.UNKNOWN, kohort.ServerError),
-        (CODE.ABORTED, kohort.RpcError),
+        (CODE.ABORTED, kohort.Conflict),
     ],
 )
 def test_codes_become_exceptions_and_are_not_retried(client, fake, code, error):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from kohort.errors import CohortTooSmall as CohortTooSmall
     from kohort.errors import ConditionUnsatisfied as ConditionUnsatisfied
     from kohort.errors import ConditionUnsupported as ConditionUnsupported
+    from kohort.errors import Conflict as Conflict
     from kohort.errors import DeadlineExceeded as DeadlineExceeded
     from kohort.errors import FailedPrecondition as FailedPrecondition
     from kohort.errors import IntegrityError as IntegrityError
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from kohort.errors import JobError as JobError
     from kohort.errors import JobFailed as JobFailed
     from kohort.errors import KohortError as KohortError
+    from kohort.errors import ModelLocked as ModelLocked
     from kohort.errors import NotFound as NotFound
     from kohort.errors import Overloaded as Overloaded
     from kohort.errors import PermissionDenied as PermissionDenied
@@ -50,17 +52,49 @@ if TYPE_CHECKING:
     from kohort.errors import Unauthenticated as Unauthenticated
     from kohort.errors import Unavailable as Unavailable
     from kohort.errors import Unimplemented as Unimplemented
+    from kohort.evaluation import EvaluationCounts as EvaluationCounts
+    from kohort.evaluation import Figure as Figure
+    from kohort.evaluation import FigureKind as FigureKind
+    from kohort.evaluation import Interval as Interval
+    from kohort.evaluation import LeftOut as LeftOut
+    from kohort.evaluation import Metric as Metric
+    from kohort.evaluation import MetricDirection as MetricDirection
+    from kohort.evaluation import MetricFamily as MetricFamily
+    from kohort.evaluation import MetricInfo as MetricInfo
+    from kohort.evaluation import ReportInfo as ReportInfo
+    from kohort.evaluation import Series as Series
+    from kohort.job import AsyncEvaluationJob as AsyncEvaluationJob
     from kohort.job import AsyncJob as AsyncJob
+    from kohort.job import EvaluationJob as EvaluationJob
     from kohort.job import Job as Job
     from kohort.model import AsyncModel as AsyncModel
     from kohort.model import Model as Model
     from kohort.problem import Problem as Problem
     from kohort.problem import Violation as Violation
+    from kohort.release import Alert as Alert
+    from kohort.release import AlertAction as AlertAction
+    from kohort.release import BrokenRule as BrokenRule
+    from kohort.release import EvaluationOptions as EvaluationOptions
+    from kohort.release import EvaluationProfile as EvaluationProfile
+    from kohort.release import Release as Release
+    from kohort.release import ReleaseOverride as ReleaseOverride
+    from kohort.release import ReleasePolicy as ReleasePolicy
+    from kohort.release import ReleaseRule as ReleaseRule
+    from kohort.release import ReleaseState as ReleaseState
+    from kohort.release import ReleaseWarning as ReleaseWarning
+    from kohort.release import RuleEffect as RuleEffect
+    from kohort.release import RuleKind as RuleKind
+    from kohort.release import RuleReference as RuleReference
+    from kohort.release import RuleStatistic as RuleStatistic
+    from kohort.release import Verdict as Verdict
+    from kohort.report import AsyncReport as AsyncReport
+    from kohort.report import Report as Report
     from kohort.resources import Capabilities as Capabilities
     from kohort.resources import DatasetInfo as DatasetInfo
     from kohort.resources import Inferred as Inferred
     from kohort.resources import JobEvent as JobEvent
     from kohort.resources import JobInfo as JobInfo
+    from kohort.resources import JobKind as JobKind
     from kohort.resources import JobState as JobState
     from kohort.resources import ModelInfo as ModelInfo
     from kohort.resources import PhaseStarted as PhaseStarted
@@ -98,14 +132,20 @@ _HOMES = {
     "config": "KeepAlive Retry TLS Timeouts",
     "dataset": "AsyncDataset Dataset",
     "errors": "AlreadyExists CallCancelled CohortTooSmall ConditionUnsatisfied ConditionUnsupported "
-    "DeadlineExceeded FailedPrecondition IntegrityError "
-    "InvalidRequest JobCancelled JobError JobFailed KohortError NotFound Overloaded "
-    "PermissionDenied RpcError ServerError Unauthenticated Unavailable Unimplemented",
-    "job": "AsyncJob Job",
+    "Conflict DeadlineExceeded FailedPrecondition IntegrityError InvalidRequest JobCancelled "
+    "JobError JobFailed KohortError ModelLocked NotFound Overloaded PermissionDenied RpcError "
+    "ServerError Unauthenticated Unavailable Unimplemented",
+    "evaluation": "EvaluationCounts Figure FigureKind Interval LeftOut Metric MetricDirection MetricFamily "
+    "MetricInfo ReportInfo Series",
+    "job": "AsyncEvaluationJob AsyncJob EvaluationJob Job",
     "model": "AsyncModel Model",
     "problem": "Problem Violation",
-    "resources": "Capabilities DatasetInfo Inferred JobEvent JobInfo JobState ModelInfo PhaseStarted Privacy "
-    "Progress Provenance StateChanged TrainerInfo",
+    "release": "Alert AlertAction BrokenRule EvaluationOptions EvaluationProfile Release ReleaseOverride "
+    "ReleasePolicy ReleaseRule ReleaseState ReleaseWarning RuleEffect RuleKind RuleReference "
+    "RuleStatistic Verdict",
+    "report": "AsyncReport Report",
+    "resources": "Capabilities DatasetInfo Inferred JobEvent JobInfo JobKind JobState ModelInfo "
+    "PhaseStarted Privacy Progress Provenance StateChanged TrainerInfo",
     "rules": "Allowed Combination OneHot Order Range Unique",
     "sampling": "SampleBatch",
     "schema": "Column ColumnOverride Finding ForeignKey Handling Kind Schema SchemaOverrides Storage "

@@ -4,34 +4,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any
 
 import grpc.aio
 
+from kohort.aiomodelcalls import AsyncModelCalls
 from kohort.aiotransport import AsyncTransport
 from kohort.calls import DEFAULT, Timeout
 from kohort.channel import CallMetadata, Extra, Token, credentials, endpoint, options
 from kohort.config import DEFAULT_KEEPALIVE, DEFAULT_RETRY, DEFAULT_TIMEOUTS, TLS, KeepAlive, Retry, Timeouts
 from kohort.dataset import AsyncDataset
-from kohort.job import AsyncJob
-from kohort.model import AsyncModel
-from kohort.operations import Operations, train_request
-from kohort.partial import Rows
+from kohort.job import AsyncJob, async_job
+from kohort.jobrequests import train_request
+from kohort.operations import Operations
+from kohort.release import Alert, EvaluationOptions
 from kohort.resources import Capabilities, Inferred, JobState
-from kohort.sampling import Collector, SampleBatch
 from kohort.schema import Schema, SchemaOverrides, TableSchema
 from kohort.uploads import DEFAULT_TABLE, Data, UploadOptions, dataset_name, name_of
-from kohort.wishes import Limits, Wishes, asked
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
-class AsyncClient:
+class AsyncClient(AsyncModelCalls):
     """A connection to a Kohort server, on one event loop; surface and settings are those of `Client`.
 
     Example:
@@ -143,6 +138,8 @@ class AsyncClient:
         validation: float | None = None,
         device: str = "",
         max_runtime: float | None = None,
+        evaluation: EvaluationOptions | str | None = None,
+        alerts: Iterable[Alert] = (),
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
@@ -164,6 +161,8 @@ class AsyncClient:
             validation=validation,
             device=device,
             max_runtime=max_runtime,
+            evaluation=evaluation,
+            alerts=alerts,
             display_name=display_name,
             labels=labels,
             request_id=request_id,
@@ -172,7 +171,7 @@ class AsyncClient:
 
     async def job(self, name: str, *, timeout: Timeout = DEFAULT) -> AsyncJob:
         """See `Client.job`."""
-        return AsyncJob(self, await self._transport.run(self._operations.job(name, timeout)))
+        return async_job(self, await self._transport.run(self._operations.job(name, timeout)))
 
     async def jobs(
         self, states: Iterable[JobState | str] = (), *, timeout: Timeout = DEFAULT
@@ -180,129 +179,4 @@ class AsyncClient:
         """See `Client.jobs`."""
         async with aclosing(self._transport.iterate(self._operations.jobs(states, timeout))) as found:
             async for info in found:
-                yield AsyncJob(self, info)
-
-    # Models
-
-    async def model(self, name: str, *, timeout: Timeout = DEFAULT) -> AsyncModel:
-        """See `Client.model`."""
-        return AsyncModel(self, await self._transport.run(self._operations.model(name, timeout)))
-
-    async def models(self, *, timeout: Timeout = DEFAULT) -> AsyncIterator[AsyncModel]:
-        """See `Client.models`."""
-        async with aclosing(self._transport.iterate(self._operations.models(timeout))) as found:
-            async for info in found:
-                yield AsyncModel(self, info)
-
-    async def delete_model(self, model: AsyncModel | str, *, timeout: Timeout = DEFAULT) -> None:
-        """See `Client.delete_model`."""
-        await self._transport.run(self._operations.delete_model(name_of(model), timeout))
-
-    async def sample(
-        self,
-        model: AsyncModel | str,
-        n: int | None = None,
-        *,
-        seed: int | None = None,
-        start: int = 0,
-        timeout: Timeout = DEFAULT,
-        **wishes: Unpack[Wishes],
-    ) -> pd.DataFrame:
-        """See `Client.sample`."""
-        rows = Collector(single=True)
-        async for batch in self.sample_batches(model, n, seed=seed, start=start, timeout=timeout, **wishes):
-            rows.add(batch)
-        return rows.frame()
-
-    async def sample_tables(
-        self,
-        model: AsyncModel | str,
-        n: int | None = None,
-        *,
-        seed: int | None = None,
-        start: int = 0,
-        timeout: Timeout = DEFAULT,
-        **wishes: Unpack[Wishes],
-    ) -> dict[str, pd.DataFrame]:
-        """See `Client.sample_tables`."""
-        rows = Collector()
-        async for batch in self.sample_batches(model, n, seed=seed, start=start, timeout=timeout, **wishes):
-            rows.add(batch)
-        return rows.frames()
-
-    async def sample_batches(
-        self,
-        model: AsyncModel | str,
-        n: int | None = None,
-        *,
-        seed: int | None = None,
-        start: int = 0,
-        max_batch_rows: int = 0,
-        timeout: Timeout = DEFAULT,
-        **wishes: Unpack[Wishes],
-    ) -> AsyncIterator[SampleBatch]:
-        """See `Client.sample_batches`."""
-        wanted = asked(n, seed, start, max_batch_rows, **wishes)
-        sample = self._operations.sample(name_of(model), wanted, timeout)
-        async with aclosing(self._transport.iterate(sample)) as batches:
-            async for batch in batches:
-                yield batch
-
-    async def complete(
-        self,
-        model: AsyncModel | str,
-        rows: Rows,
-        *,
-        seed: int | None = None,
-        start: int = 0,
-        timeout: Timeout = DEFAULT,
-        **limits: Unpack[Limits],
-    ) -> pd.DataFrame:
-        """See `Client.complete`."""
-        found = Collector(single=True)
-        async for batch in self.complete_batches(
-            model, rows, seed=seed, start=start, timeout=timeout, **limits
-        ):
-            found.add(batch)
-        return found.frame()
-
-    async def complete_batches(
-        self,
-        model: AsyncModel | str,
-        rows: Rows,
-        *,
-        seed: int | None = None,
-        start: int = 0,
-        timeout: Timeout = DEFAULT,
-        **limits: Unpack[Limits],
-    ) -> AsyncIterator[SampleBatch]:
-        """See `Client.complete_batches`."""
-        completion = self._operations.complete(name_of(model), rows, seed, start, limits, timeout)
-        async with aclosing(self._transport.iterate(completion)) as batches:
-            async for batch in batches:
-                yield batch
-
-    async def download(
-        self,
-        model: AsyncModel | str,
-        path: str | Path,
-        *,
-        progress: Callable[[int, int], None] | None = None,
-        timeout: Timeout = DEFAULT,
-    ) -> Path:
-        """See `Client.download`."""
-        download = self._operations.download(name_of(model), Path(path), progress, timeout)
-        return await self._transport.run(download)
-
-    async def import_model(
-        self,
-        path: str | Path,
-        *,
-        display_name: str = "",
-        labels: Mapping[str, str] | None = None,
-        request_id: str | None = None,
-        timeout: Timeout = DEFAULT,
-    ) -> AsyncModel:
-        """See `Client.import_model`."""
-        sent = self._operations.import_model(path, display_name, labels, request_id, timeout)
-        return AsyncModel(self, await self._transport.run(sent))
+                yield async_job(self, info)

@@ -12,7 +12,7 @@ from kohort.config import Retry
 from kohort.effects import END, Invoke, Method, Open, Operation, Read, Sleep
 from kohort.errors import RpcError, Unavailable
 from kohort.retry import Attempts
-from kohort.v1 import capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2
+from kohort.v1 import capabilities_pb2, dataset_pb2, evaluation_pb2, sampling_pb2, training_pb2
 
 
 class Unset:
@@ -44,7 +44,7 @@ def _methods(file: Any) -> dict[str, Method]:
 
 METHODS: Mapping[str, Method] = {
     name: method
-    for file in (capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2)
+    for file in (capabilities_pb2, dataset_pb2, evaluation_pb2, sampling_pb2, training_pb2)
     for name, method in _methods(file).items()
 }
 """Every RPC of the contract by name, read from its descriptors."""

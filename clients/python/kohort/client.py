@@ -12,9 +12,11 @@ from kohort.calls import DEFAULT, Timeout
 from kohort.channel import CallMetadata, Extra, Token, credentials, endpoint, options
 from kohort.config import DEFAULT_KEEPALIVE, DEFAULT_RETRY, DEFAULT_TIMEOUTS, TLS, KeepAlive, Retry, Timeouts
 from kohort.dataset import Dataset
-from kohort.job import Job
+from kohort.job import Job, job_handle
+from kohort.jobrequests import train_request
 from kohort.modelcalls import ModelCalls
-from kohort.operations import Operations, train_request
+from kohort.operations import Operations
+from kohort.release import Alert, EvaluationOptions
 from kohort.resources import Capabilities, Inferred, JobState
 from kohort.schema import Schema, SchemaOverrides, TableSchema
 from kohort.transport import Transport
@@ -170,6 +172,8 @@ class Client(ModelCalls):
         validation: float | None = None,
         device: str = "",
         max_runtime: float | None = None,
+        evaluation: EvaluationOptions | str | None = None,
+        alerts: Iterable[Alert] = (),
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
@@ -191,6 +195,9 @@ class Client(ModelCalls):
             validation: the share of the patients for early stopping.
             device: a device kind or slot of `capabilities`.
             max_runtime: seconds that the job may run, all attempts together.
+            evaluation: how the model is evaluated before it is published: options, or "none",
+                "standard" or "full"; by default as the server does.
+            alerts: what to watch while fitting; at most 16.
             display_name: for people; the model takes it over.
             labels: for programs; the model takes them over.
             request_id: a UUID that makes repeats of this very request safe.
@@ -216,6 +223,8 @@ class Client(ModelCalls):
             validation=validation,
             device=device,
             max_runtime=max_runtime,
+            evaluation=evaluation,
+            alerts=alerts,
             display_name=display_name,
             labels=labels,
             request_id=request_id,
@@ -224,9 +233,9 @@ class Client(ModelCalls):
 
     def job(self, name: str, *, timeout: Timeout = DEFAULT) -> Job:
         """Attaches to a job, from any process. Raises NotFound."""
-        return Job(self, self._transport.run(self._operations.job(name, timeout)))
+        return job_handle(self, self._transport.run(self._operations.job(name, timeout)))
 
     def jobs(self, states: Iterable[JobState | str] = (), *, timeout: Timeout = DEFAULT) -> Iterator[Job]:
         """The jobs in these states, by default all, newest first; pages are fetched as needed."""
         for info in self._transport.iterate(self._operations.jobs(states, timeout)):
-            yield Job(self, info)
+            yield job_handle(self, info)

@@ -7,29 +7,37 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from kohort.calls import METHODS
 from kohort.effects import Offload, Operation
 from kohort.errors import IntegrityError, RpcError
-from kohort.v1 import sampling_pb2
+from kohort.v1 import evaluation_pb2, sampling_pb2
 
 
 class DownloadState:
-    """A `DownloadModel` stream into a file (see `kohort.calls.Resumable`).
+    """A stream of a header with size and digest, then bytes, into a file (see `kohort.calls.Resumable`).
 
     The bytes go to a temporary file beside the target, which takes its name once
     all are there and have their digest. A broken stream begins anew.
     """
 
-    method = METHODS["DownloadModel"]
-
-    def __init__(self, name: str, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
-        self._name = name
+    def __init__(
+        self, rpc: str, request: Any, path: Path, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """
+        Args:
+            rpc: "DownloadModel" or "DownloadReport".
+            request: what it is asked.
+            path: the file.
+            progress: called with bytes so far and in all.
+        """
+        self.method = METHODS[rpc]
+        self._request = request
         self._path = path
         self._progress = progress
         self._file: IO[bytes] | None = None
-        self._info: sampling_pb2.BundleInfo | None = None
+        self._info: sampling_pb2.BundleInfo | evaluation_pb2.ReportFile | None = None
         self._size = 0
         self._hash = hashlib.sha256()
 
@@ -39,13 +47,13 @@ class DownloadState:
     def __exit__(self, *_: object) -> None:
         self._discard()
 
-    def request(self) -> sampling_pb2.DownloadModelRequest:
+    def request(self) -> Any:
         """Asks for all bytes."""
         self._discard()
         self._info, self._size, self._hash = None, 0, hashlib.sha256()
-        return sampling_pb2.DownloadModelRequest(name=self._name)
+        return self._request
 
-    def receive(self, message: sampling_pb2.DownloadModelResponse) -> Operation[None]:
+    def receive(self, message: Any) -> Operation[None]:
         """Takes a message. Raises IntegrityError when there is more than was announced."""
         if message.WhichOneof("part") == "header":
             self._info = message.header

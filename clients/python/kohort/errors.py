@@ -70,7 +70,7 @@ class InvalidRequest(RpcError):
 
 
 class NotFound(RpcError):
-    """No such dataset, job or model for this caller."""
+    """No such dataset, job, model or report for this caller."""
 
 
 class AlreadyExists(RpcError):
@@ -106,6 +106,17 @@ class ConditionUnsatisfied(FailedPrecondition):
         return int(self.metadata.get("units_reached", 0))
 
 
+class ModelLocked(FailedPrecondition):
+    """The release policy, or a custodian, keeps what the model makes in the house.
+
+    `Client.model(...).info.release` says which rules it breaks, `Client.override_release` opens it.
+    """
+
+
+class Conflict(RpcError):
+    """Somebody else changed it since it was read; read it again and repeat."""
+
+
 class Overloaded(RpcError):
     """A queue, a limit or the disk is full; `retry_after` says when to come back, where that helps."""
 
@@ -135,7 +146,7 @@ class IntegrityError(KohortError):
 
 
 class JobError(KohortError):
-    """A job ended without a model. `job` is the job as it ended."""
+    """A job ended without a model or report. `job` is the job as it ended."""
 
     def __init__(self, message: str, job: JobInfo) -> None:
         super().__init__(message)
@@ -172,6 +183,7 @@ BY_CODE: Mapping[str, type[RpcError]] = {
     "PERMISSION_DENIED": PermissionDenied,
     "UNAUTHENTICATED": Unauthenticated,
     "FAILED_PRECONDITION": FailedPrecondition,
+    "ABORTED": Conflict,
     "RESOURCE_EXHAUSTED": Overloaded,
     "UNAVAILABLE": Unavailable,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
@@ -188,6 +200,7 @@ BY_REASON: Mapping[str, type[RpcError]] = {
     "CONDITION_UNSUPPORTED": ConditionUnsupported,
     "COHORT_TOO_SMALL": CohortTooSmall,
     "CONDITION_UNSATISFIED": ConditionUnsatisfied,
+    "MODEL_LOCKED": ModelLocked,
 }
 """The exception of a reason that has one of its own; of any other it is that of the code."""
 

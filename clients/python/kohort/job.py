@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from kohort.errors import JobCancelled, JobFailed
+from kohort.errors import JobCancelled, JobFailed, NotFound
 from kohort.progress import progress_view
-from kohort.resources import JobEvent, JobInfo, JobState
+from kohort.resources import JobEvent, JobInfo, JobKind, JobState
 
 if TYPE_CHECKING:
-    from kohort.aio import AsyncClient
-    from kohort.client import Client
+    from kohort.aiomodelcalls import AsyncModelCalls
     from kohort.model import AsyncModel, Model
+    from kohort.modelcalls import ModelCalls
+    from kohort.report import AsyncReport, Report
 
 ProgressHook = bool | Callable[[JobInfo], None]
 
@@ -43,11 +44,21 @@ class _Handle:
         return f"<{type(self).__name__} {self.name} {self.state}>"
 
     def _model_name(self) -> str:
+        self._check()
+        return self.info.model
+
+    def _report_name(self) -> str:
+        self._check()
+        if not self.info.report:
+            message = f"{self.name} has no report: its model was not evaluated"
+            raise NotFound("NOT_FOUND", message, reason="REPORT_NOT_FOUND")
+        return self.info.report
+
+    def _check(self) -> None:
         if self.state is JobState.FAILED:
             raise JobFailed(self.info)
         if self.state is JobState.CANCELLED:
             raise JobCancelled(self.info)
-        return self.info.model
 
 
 class Job(_Handle):
@@ -56,7 +67,7 @@ class Job(_Handle):
     It lives apart from this handle and from every connection.
     """
 
-    def __init__(self, client: Client, info: JobInfo) -> None:
+    def __init__(self, client: ModelCalls, info: JobInfo) -> None:
         self._client = client
         self.info = info
 
@@ -110,6 +121,16 @@ class Job(_Handle):
         self.wait(progress=progress, timeout=timeout)
         return self._client.model(self._model_name())
 
+    def report(self, *, progress: ProgressHook = False, timeout: float | None = None) -> Report:
+        """Waits for the report: that of an evaluation, or of the model that was trained.
+
+        Raises:
+            NotFound: the model was not evaluated.
+            JobFailed, JobCancelled, DeadlineExceeded: as `result`.
+        """
+        self.wait(progress=progress, timeout=timeout)
+        return self._client.report(self._report_name())
+
     def cancel(self) -> JobInfo:
         """Asks the job to stop; safe to repeat. A job that ended first stays as it ended."""
         self.info = self._client._transport.run(self._client._operations.cancel(self.name))
@@ -119,7 +140,7 @@ class Job(_Handle):
 class AsyncJob(_Handle):
     """A job on the server; see `Job`."""
 
-    def __init__(self, client: AsyncClient, info: JobInfo) -> None:
+    def __init__(self, client: AsyncModelCalls, info: JobInfo) -> None:
         self._client = client
         self.info = info
 
@@ -167,7 +188,40 @@ class AsyncJob(_Handle):
         await self.wait(progress=progress, timeout=timeout)
         return await self._client.model(self._model_name())
 
+    async def report(self, *, progress: ProgressHook = False, timeout: float | None = None) -> AsyncReport:
+        """See `Job.report`."""
+        await self.wait(progress=progress, timeout=timeout)
+        return await self._client.report(self._report_name())
+
     async def cancel(self) -> JobInfo:
         """See `Job.cancel`."""
         self.info = await self._client._transport.run(self._client._operations.cancel(self.name))
         return self.info
+
+
+class EvaluationJob(Job):
+    """An evaluation on the server, from `Client.start_evaluation`; its result is a report."""
+
+    def result(self, *, progress: ProgressHook = False, timeout: float | None = None) -> Report:  # type: ignore[override]
+        """Waits for the report; raises as `Job.report`."""
+        return self.report(progress=progress, timeout=timeout)
+
+
+class AsyncEvaluationJob(AsyncJob):
+    """An evaluation on the server; see `EvaluationJob`."""
+
+    async def result(  # type: ignore[override]
+        self, *, progress: ProgressHook = False, timeout: float | None = None
+    ) -> AsyncReport:
+        """See `EvaluationJob.result`."""
+        return await self.report(progress=progress, timeout=timeout)
+
+
+def job_handle(client: ModelCalls, info: JobInfo) -> Job:
+    """The handle of a job of either kind."""
+    return (EvaluationJob if info.kind is JobKind.EVALUATE else Job)(client, info)
+
+
+def async_job(client: AsyncModelCalls, info: JobInfo) -> AsyncJob:
+    """The handle of a job of either kind."""
+    return (AsyncEvaluationJob if info.kind is JobKind.EVALUATE else AsyncJob)(client, info)

@@ -6,9 +6,11 @@ from base64 import b64encode
 from datetime import datetime
 from typing import Any
 
+from kohort import evaluationwire, wire
 from kohort import resources as r
-from kohort import wire
 from kohort.v1 import capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2
+
+_KINDS = wire.EnumMap(r.JobKind, training_pb2.JobKind, "JOB_KIND_")
 
 
 def job(message: training_pb2.Job) -> r.JobInfo:
@@ -36,6 +38,8 @@ def job(message: training_pb2.Job) -> r.JobInfo:
         update_time=_time(message, "update_time"),
         device=message.device,
         max_runtime=_seconds(message, "max_runtime"),
+        kind=_KINDS.read(message.kind),
+        report=message.report,
     )
 
 
@@ -120,6 +124,7 @@ def model(message: sampling_pb2.Model) -> r.ModelInfo:
         findings=tuple(wire.finding_from_proto(f) for f in message.findings),
         create_time=_time(message, "create_time"),
         abilities=abilities(message.abilities) if message.HasField("abilities") else None,
+        release=evaluationwire.release_from_proto(message.release) if message.HasField("release") else None,
     )
 
 
@@ -158,6 +163,7 @@ def provenance(message: sampling_pb2.SampleHeader) -> r.Provenance:
         runtime_fingerprint=message.runtime_fingerprint,
         privacy=privacy(message.privacy),
         synthetic=message.synthetic,
+        release_state=evaluationwire.STATES.read(message.release_state),
     )
 
 

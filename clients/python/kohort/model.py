@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from kohort.calls import DEFAULT, Timeout
+from kohort.job import ProgressHook
 from kohort.partial import Rows
+from kohort.release import EvaluationKeywords, EvaluationOptions
 from kohort.resources import ModelInfo
+from kohort.uploads import Data
 from kohort.wishes import Limits, Wishes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kohort.aio import AsyncClient
+    from kohort.aiomodelcalls import AsyncModelCalls
+    from kohort.dataset import AsyncDataset, Dataset
     from kohort.modelcalls import ModelCalls
+    from kohort.report import AsyncReport, Report
     from kohort.sampling import SampleBatch
 
 
@@ -25,7 +30,7 @@ class _Handle:
     """What both handles know.
 
     Attributes:
-        info: the model; it never changes.
+        info: the model; it never changes, except for `release`, which is as it was when it was read.
     """
 
     info: ModelInfo
@@ -121,6 +126,27 @@ class Model(_Handle):
         """See `Client.download`."""
         return self._client.download(self.name, path, progress=progress, timeout=timeout)
 
+    def evaluate(
+        self,
+        *,
+        dataset: Dataset | Data | None = None,
+        holdout: Dataset | Data | None = None,
+        options: EvaluationOptions | str | None = None,
+        progress: ProgressHook = False,
+        timeout: float | None = None,
+        **keywords: Unpack[EvaluationKeywords],
+    ) -> Report:
+        """See `Client.evaluate`."""
+        return self._client.evaluate(
+            self.name,
+            dataset=dataset,
+            holdout=holdout,
+            options=options,
+            progress=progress,
+            timeout=timeout,
+            **keywords,
+        )
+
     def delete(self) -> None:
         """See `Client.delete_model`."""
         self._client.delete_model(self.name)
@@ -129,7 +155,7 @@ class Model(_Handle):
 class AsyncModel(_Handle):
     """A published generator; see `Model`."""
 
-    def __init__(self, client: AsyncClient, info: ModelInfo) -> None:
+    def __init__(self, client: AsyncModelCalls, info: ModelInfo) -> None:
         self._client = client
         self.info = info
 
@@ -209,6 +235,27 @@ class AsyncModel(_Handle):
     ) -> Path:
         """See `Client.download`."""
         return await self._client.download(self.name, path, progress=progress, timeout=timeout)
+
+    async def evaluate(
+        self,
+        *,
+        dataset: AsyncDataset | Data | None = None,
+        holdout: AsyncDataset | Data | None = None,
+        options: EvaluationOptions | str | None = None,
+        progress: ProgressHook = False,
+        timeout: float | None = None,
+        **keywords: Unpack[EvaluationKeywords],
+    ) -> AsyncReport:
+        """See `Client.evaluate`."""
+        return await self._client.evaluate(
+            self.name,
+            dataset=dataset,
+            holdout=holdout,
+            options=options,
+            progress=progress,
+            timeout=timeout,
+            **keywords,
+        )
 
     async def delete(self) -> None:
         """See `Client.delete_model`."""

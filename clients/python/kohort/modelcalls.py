@@ -7,23 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from kohort.calls import DEFAULT, Timeout
+from kohort.dataset import Dataset
+from kohort.job import EvaluationJob, ProgressHook
+from kohort.jobrequests import Subject
 from kohort.model import Model
-from kohort.operations import Operations
 from kohort.partial import Rows
+from kohort.release import EvaluationKeywords, EvaluationOptions, merged
+from kohort.report import Report
+from kohort.reportcalls import ReportCalls
 from kohort.sampling import Collector, SampleBatch
-from kohort.transport import Transport
-from kohort.uploads import name_of
+from kohort.uploads import Data, name_of
 from kohort.wishes import Limits, Wishes, asked
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class ModelCalls:
+class ModelCalls(ReportCalls):
     """The part of `kohort.Client` that is about models."""
-
-    _operations: Operations
-    _transport: Transport
 
     def model(self, name: str, *, timeout: Timeout = DEFAULT) -> Model:
         """The model of that name. Raises NotFound."""
@@ -68,6 +69,7 @@ class ModelCalls:
             NotFound: no such model.
             ConditionUnsupported: the model cannot do what is asked.
             CohortTooSmall: too few training patients met the conditions.
+            ModelLocked: the release policy, or a custodian, keeps its rows in the house.
             ConditionUnsatisfied: a unit could not be drawn in `max_attempts`;
                 `sample_batches` gives the rows before it.
             IntegrityError: the stream was incomplete or altered.
@@ -184,6 +186,9 @@ class ModelCalls:
             path: the file, replaced if it exists.
             progress: called with bytes so far and in all.
             timeout: seconds for all tries.
+
+        Raises:
+            ModelLocked: the release policy, or a custodian, keeps it in the house.
         """
         download = self._operations.download(name_of(model), Path(path), progress, timeout)
         return self._transport.run(download)
@@ -205,3 +210,94 @@ class ModelCalls:
         """
         sent = self._operations.import_model(path, display_name, labels, request_id, timeout)
         return Model(self, self._transport.run(sent))
+
+    def start_evaluation(
+        self,
+        model: Model | str | None = None,
+        *,
+        synthetic: Dataset | Data | None = None,
+        dataset: Dataset | Data | None = None,
+        holdout: Dataset | Data | None = None,
+        options: EvaluationOptions | str | None = None,
+        table: str = "",
+        subject_key: str = "",
+        display_name: str = "",
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        timeout: Timeout = DEFAULT,
+        **keywords: Unpack[EvaluationKeywords],
+    ) -> EvaluationJob:
+        """Starts an evaluation, as `evaluate`, and returns as soon as the server has stored it.
+
+        `timeout` is in seconds for storing it, uploads not included.
+        """
+        subject = Subject(
+            None if model is None else name_of(model), synthetic, dataset, holdout, table, subject_key
+        )
+        started = self._operations.evaluate(
+            subject, merged(options, keywords), display_name, labels, request_id, timeout
+        )
+        return EvaluationJob(self, self._transport.run(started))
+
+    def evaluate(
+        self,
+        model: Model | str | None = None,
+        *,
+        synthetic: Dataset | Data | None = None,
+        dataset: Dataset | Data | None = None,
+        holdout: Dataset | Data | None = None,
+        options: EvaluationOptions | str | None = None,
+        table: str = "",
+        subject_key: str = "",
+        display_name: str = "",
+        labels: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        progress: ProgressHook = False,
+        timeout: float | None = None,
+        **keywords: Unpack[EvaluationKeywords],
+    ) -> Report:
+        """Measures a model, or rows made elsewhere, against real patients. Needs the role custodian.
+
+        Datasets are names ("datasets/..."), handles, or anything that `upload` takes.
+        The evaluation lives apart from this call, as any job: a lost connection
+        changes nothing, and `client.job(name).report()` waits for it again.
+
+        Args:
+            model: a model or its name; of one that was trained here the server knows the real rows
+                and those held out. Or give `synthetic`.
+            synthetic: rows made elsewhere; `dataset` then says what they were made from.
+            dataset: the real rows that the generator learned from.
+            holdout: real patients whom it never saw: without them attacks have no control, and the
+                verdict is INCONCLUSIVE at best.
+            options: options, or the name of a profile ("standard", "full").
+            table: the name of tables that are uploaded; by default that of what they are compared with.
+            subject_key: the column that identifies the patient, of real rows that are uploaded.
+            display_name: for people.
+            labels: for programs.
+            request_id: a UUID that makes repeats of this very request safe, where nothing is
+                uploaded; by default a fresh one covers the tries of this call.
+            progress: as `Job.wait`.
+            timeout: seconds to wait for the report; the evaluation goes on when they are over.
+            **keywords: in place of what `options` say: profile, targets, quasi_identifiers,
+                sensitive, protected, seed, time_budget.
+
+        Raises:
+            InvalidRequest: an option, such as a column that is not there.
+            FailedPrecondition: SCHEMAS_DIFFER, TOO_FEW_PATIENTS, DATASET_EXPIRED and others.
+            Overloaded: TOO_MANY_EVALUATIONS; `retry_after` says when there is the next.
+            JobFailed, JobCancelled: the evaluation ended without a report.
+        """
+        job = self.start_evaluation(
+            model,
+            synthetic=synthetic,
+            dataset=dataset,
+            holdout=holdout,
+            options=options,
+            table=table,
+            subject_key=subject_key,
+            display_name=display_name,
+            labels=labels,
+            request_id=request_id,
+            **keywords,
+        )
+        return job.result(progress=progress, timeout=timeout)

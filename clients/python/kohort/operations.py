@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import uuid
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kohort import messages, wire
+from kohort import evaluationwire, messages, wire
 from kohort.calls import DEFAULT, METHODS, Timeout, call, follow, timeout_of
 from kohort.conditions import PartialRows
 from kohort.config import Retry, Timeouts
 from kohort.downloads import DownloadState
 from kohort.effects import END, Emit, Offload, Open, Operation, Read, Sleep
 from kohort.errors import IntegrityError, RpcError, from_problem
+from kohort.evaluation import ReportInfo
+from kohort.jobrequests import Subject, evaluate_request
 from kohort.partial import Rows, pieces, read_partial
 from kohort.problem import Problem
-from kohort.resources import Capabilities, DatasetInfo, Inferred, JobInfo, JobState, ModelInfo
+from kohort.release import EvaluationOptions, Release, ReleasePolicy, ReleaseState, ReleaseWarning
+from kohort.resources import Capabilities, DatasetInfo, Inferred, JobInfo, JobState, ModelInfo, Provenance
 from kohort.retry import Attempts
 from kohort.sampling import SampleState
 from kohort.schema import Schema, SchemaOverrides
-from kohort.uploads import Data, Upload, UploadOptions, prepare, prepare_import
-from kohort.v1 import capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2
+from kohort.uploads import (
+    DEFAULT_TABLE,
+    Data,
+    Upload,
+    UploadOptions,
+    dataset_name,
+    prepare,
+    prepare_import,
+)
+from kohort.v1 import capabilities_pb2, dataset_pb2, evaluation_pb2, sampling_pb2, training_pb2
 from kohort.watching import WatchState
 from kohort.wishes import Asked, Limits, spec_of
 
@@ -36,6 +47,7 @@ class Operations:
     def __init__(self, retry: Retry, timeouts: Timeouts) -> None:
         self.retry = retry
         self.timeouts = timeouts
+        self._warned: set[str] = set()
 
     def _call(self, name: str, request: Any, timeout: Timeout) -> Operation[Any]:
         return call(name, request, self.retry, timeout_of(timeout, self.timeouts.call))
@@ -103,6 +115,39 @@ class Operations:
         """Train, until the job is stored."""
         return (yield from self._first_job("Train", request, timeout))
 
+    def evaluate(
+        self,
+        subject: Subject,
+        options: EvaluationOptions,
+        display_name: str,
+        labels: Mapping[str, str] | None,
+        request_id: str | None,
+        timeout: Timeout,
+    ) -> Operation[JobInfo]:
+        """UploadDataset of what is not there yet, then Evaluate, until the job is stored."""
+        names = {role: dataset_name(data) for role, data in subject.datasets.items()}
+        table = subject.table
+        if not table and not all(names.values()):
+            table = yield from self._table(subject.model, names.get("dataset", ""))
+        for role in [role for role, name in names.items() if not name]:
+            key = "" if role == "synthetic" else subject.subject_key
+            said = UploadOptions(table, subject_key=key, display_name=display_name)
+            names[role] = (yield from self.upload(subject.datasets[role], said, DEFAULT)).name
+        request = evaluate_request(
+            subject.model, names, options, display_name=display_name, labels=labels, request_id=request_id
+        )
+        return (yield from self._first_job("Evaluate", request, timeout))
+
+    def _table(self, model: str | None, dataset: str) -> Operation[str]:
+        """The name of the only table of what uploaded rows are compared with."""
+        if dataset:
+            schema = (yield from self.dataset(dataset)).schema
+        elif model:
+            schema = (yield from self.model(model)).schema
+        else:
+            return DEFAULT_TABLE
+        return schema.tables[0].name if len(schema.tables) == 1 else DEFAULT_TABLE
+
     def cancel(self, name: str, timeout: Timeout = DEFAULT) -> Operation[JobInfo]:
         """Cancel, until the stop is noted."""
         return (yield from self._first_job("Cancel", training_pb2.CancelRequest(job=name), timeout))
@@ -116,6 +161,8 @@ class Operations:
                 while (message := (yield Read())) is not END:
                     if message.update.HasField("job"):
                         return messages.job(message.update.job)
+                    if name == "Evaluate" and message.HasField("report"):
+                        return (yield from self.job(message.report.job))
                 raise IntegrityError(f"{name} ended without naming a job")
             except RpcError as error:
                 yield Sleep(attempts.wait_after(error))
@@ -153,7 +200,7 @@ class Operations:
 
     def sample(self, model: str, asked: Asked, timeout: Timeout) -> Operation[None]:
         """Sample; emits SampleBatch."""
-        state = SampleState(model, asked)
+        state = SampleState(model, asked, told=self._warn)
         yield from follow(state, self.retry, timeout_of(timeout, self.timeouts.transfer))
 
     def complete(
@@ -167,14 +214,25 @@ class Operations:
         state: SampleState | None = None
         for piece in pieces(given, lambda some: wire.partial_rows_to_proto(some).ByteSize()):
             asked = Asked(replace(spec, partial=piece), piece.row_count, seed, piece.first_unit)
-            state = SampleState(model, asked, state, given.row_count)
+            state = SampleState(model, asked, state, given.row_count, self._warn)
             yield from follow(state, self.retry, None, attempts)
 
     def download(
         self, name: str, path: Path, progress: Callable[[int, int], None] | None, timeout: Timeout
     ) -> Operation[Path]:
         """DownloadModel into a file."""
-        with DownloadState(name, path, progress) as state:
+        request = sampling_pb2.DownloadModelRequest(name=name)
+        return (yield from self._store("DownloadModel", request, path, progress, timeout))
+
+    def _store(
+        self,
+        name: str,
+        request: Any,
+        path: Path,
+        progress: Callable[[int, int], None] | None,
+        timeout: Timeout,
+    ) -> Operation[Path]:
+        with DownloadState(name, request, path, progress) as state:
             yield from follow(state, self.retry, timeout_of(timeout, self.timeouts.transfer))
         return path
 
@@ -191,53 +249,77 @@ class Operations:
         answer = yield from self._send("ImportModel", make, timeout)
         return messages.model(answer.model)
 
+    def _warn(self, told: Provenance) -> None:
+        """Says once of each model that it breaks a rule which only warns."""
+        if told.release_state is ReleaseState.OPEN_WITH_WARNING and told.model not in self._warned:
+            self._warned.add(told.model)
+            said = f"{told.model} breaks a rule of the release policy; its `info.release` says which"
+            warnings.warn(said, ReleaseWarning, stacklevel=2)
+
+    # Reports and releases
+
+    def report(self, name: str, timeout: Timeout = DEFAULT) -> Operation[ReportInfo]:
+        """GetReport."""
+        request = evaluation_pb2.GetReportRequest(name=name)
+        answer = yield from self._call("GetReport", request, timeout)
+        return evaluationwire.report_from_proto(answer.report)
+
+    def reports(self, model: str, timeout: Timeout = DEFAULT) -> Operation[None]:
+        """ListReports, every page; emits ReportInfo."""
+        request = evaluation_pb2.ListReportsRequest(page_size=_PAGE, model=model)
+        yield from self._pages(
+            "ListReports", request, lambda page: map(evaluationwire.report_from_proto, page.reports), timeout
+        )
+
+    def download_report(
+        self,
+        name: str,
+        path: Path,
+        said: str,
+        progress: Callable[[int, int], None] | None,
+        timeout: Timeout,
+    ) -> Operation[Path]:
+        """DownloadReport into a file; raises ValueError for a format that there is not."""
+        if said not in ("html", "json"):
+            raise ValueError(f"a report is stored as html or json, not as {said!r}")
+        number = evaluation_pb2.ReportFormat.Value(f"REPORT_FORMAT_{said.upper()}")
+        request = evaluation_pb2.DownloadReportRequest(name=name, format=number)
+        return (yield from self._store("DownloadReport", request, path, progress, timeout))
+
+    def delete_report(self, name: str, timeout: Timeout = DEFAULT) -> Operation[None]:
+        """DeleteReport."""
+        yield from self._call("DeleteReport", evaluation_pb2.DeleteReportRequest(name=name), timeout)
+
+    def release_policy(self, timeout: Timeout = DEFAULT) -> Operation[ReleasePolicy]:
+        """GetReleasePolicy."""
+        request = evaluation_pb2.GetReleasePolicyRequest()
+        answer = yield from self._call("GetReleasePolicy", request, timeout)
+        return evaluationwire.policy_from_proto(answer.policy)
+
+    def update_release_policy(
+        self, policy: ReleasePolicy | None, timeout: Timeout = DEFAULT
+    ) -> Operation[ReleasePolicy]:
+        """UpdateReleasePolicy; None takes the server's defaults."""
+        request = evaluation_pb2.UpdateReleasePolicyRequest(reset=policy is None)
+        if policy is not None:
+            request.policy.CopyFrom(evaluationwire.policy_to_proto(policy))
+        answer = yield from self._call("UpdateReleasePolicy", request, timeout)
+        return evaluationwire.policy_from_proto(answer.policy)
+
+    def override_release(
+        self, model: str, state: ReleaseState | str | None, reason: str, timeout: Timeout = DEFAULT
+    ) -> Operation[Release]:
+        """OverrideRelease; None takes an override back."""
+        wanted = ReleaseState.UNSPECIFIED if state is None else ReleaseState(state)
+        request = evaluation_pb2.OverrideReleaseRequest(
+            model=model, state=evaluationwire.STATES.to(wanted), reason=reason
+        )
+        answer = yield from self._call("OverrideRelease", request, timeout)
+        return evaluationwire.release_from_proto(answer.release)
+
 
 def _read_rows(rows: Rows, schema: Schema, start: int) -> PartialRows:
     try:
         return read_partial(rows, schema, start)
     except Problem as problem:
         raise from_problem(problem) from problem
-
-
-def train_request(
-    dataset: str,
-    trainer: str | None,
-    parameters: Mapping[str, Any],
-    *,
-    seed: int | None,
-    overrides: SchemaOverrides | None,
-    min_patients: int | None,
-    max_rows_per_patient: int | None,
-    weight_patients_equally: bool,
-    holdout: float | None,
-    validation: float | None,
-    device: str,
-    max_runtime: float | None,
-    display_name: str,
-    labels: Mapping[str, str] | None,
-    request_id: str | None,
-) -> training_pb2.TrainRequest:
-    """The request to train. Raises TypeError for a parameter of a type that cannot be sent."""
-    request = training_pb2.TrainRequest(
-        request_id=request_id or str(uuid.uuid4()),
-        dataset=dataset,
-        trainer=trainer or "",
-        seed=seed,
-        min_patients_per_value=min_patients or 0,
-        max_rows_per_patient=max_rows_per_patient or 0,
-        weight_patients_equally=weight_patients_equally,
-        holdout_fraction=holdout,
-        validation_fraction=validation,
-        device=device,
-        display_name=display_name,
-        labels=labels,
-    )
-    try:
-        request.parameters.CopyFrom(wire.struct_to_proto(parameters))
-    except ValueError as error:
-        raise TypeError("parameters must be numbers, strings, booleans or lists of them") from error
-    if overrides is not None:
-        request.schema_overrides.CopyFrom(wire.overrides_to_proto(overrides))
-    if max_runtime is not None:
-        request.max_runtime.CopyFrom(wire.duration_to_proto(max_runtime))
-    return request

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from kohort.release import Release, ReleaseState
 from kohort.schema import Finding, Kind, Schema
 
 
@@ -30,6 +31,14 @@ class JobState(StrEnum):
     def terminal(self) -> bool:
         """Whether nothing more will happen."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class JobKind(StrEnum):
+    """What a job does (`JobKind` of the contract)."""
+
+    UNSPECIFIED = "unspecified"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,9 @@ class JobInfo:
     update_time: datetime | None
     device: str
     max_runtime: float | None
+    kind: JobKind = JobKind.TRAIN
+    report: str = ""
+    """"reports/{id}" where the model, or what else, was evaluated."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +194,8 @@ class ModelInfo:
     create_time: datetime | None
     abilities: Abilities | None = None
     """None from a server that does not say."""
+    release: Release | None = None
+    """Whether its rows may leave, when it was read; None from a server that does not say."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +210,8 @@ class Provenance:
     runtime_fingerprint: str
     privacy: Privacy
     synthetic: bool = True
+    release_state: ReleaseState = ReleaseState.UNSPECIFIED
+    """What the release policy said of the model; UNSPECIFIED of a bundle that no server was asked about."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from kohort.effects import Emit, Operation
 from kohort.errors import IntegrityError, RpcError
 from kohort.partial import cut
 from kohort.problem import Problem
+from kohort.release import ReleaseState
 from kohort.resources import Provenance
 from kohort.schema import Schema, Storage, TableSchema
 from kohort.v1 import sampling_pb2
@@ -94,7 +96,12 @@ class SampleState:
     method = METHODS["Sample"]
 
     def __init__(
-        self, model: str, asked: Asked, before: SampleState | None = None, whole: int | None = None
+        self,
+        model: str,
+        asked: Asked,
+        before: SampleState | None = None,
+        whole: int | None = None,
+        told: Callable[[Provenance], None] = lambda _: None,
     ) -> None:
         """
         Args:
@@ -103,7 +110,9 @@ class SampleState:
             before: the stream that this one goes on from, of the same model, seed and runtime;
                 both have one provenance.
             whole: units of all streams that make one sample, where there are several.
+            told: called once with where the rows come from.
         """
+        self._told = told
         self._whole = whole
         self._model = model
         self._asked = asked
@@ -191,6 +200,7 @@ class SampleState:
             self.provenance = messages.provenance(header)
             if self._whole is not None:
                 self.provenance = replace(self.provenance, unit_count=self._whole)
+            self._told(self.provenance)
         elif (first.content_digest, first.seed, first.runtime_fingerprint) != (
             header.content_digest,
             header.seed,
@@ -235,6 +245,8 @@ class SampleState:
 
 def about(provenance: Provenance) -> dict[str, Any]:
     """What a sample says about itself wherever it is kept."""
+    state = provenance.release_state
+    release = {} if state is ReleaseState.UNSPECIFIED else {"release_state": str(state)}
     return {
         "synthetic": provenance.synthetic,
         "model": provenance.model,
@@ -245,6 +257,7 @@ def about(provenance: Provenance) -> dict[str, Any]:
         "runtime_fingerprint": provenance.runtime_fingerprint,
         "differentially_private": provenance.privacy.differentially_private,
         "privacy_statement": provenance.privacy.statement,
+        **release,
     }
 
 

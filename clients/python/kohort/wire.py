@@ -35,6 +35,7 @@ from kohort.v1 import schema_pb2
 
 __all__ = [
     "Dictionaries",
+    "EnumMap",
     "check_digest",
     "column_from_proto",
     "column_to_proto",
@@ -62,7 +63,7 @@ __all__ = [
 E = TypeVar("E", bound=StrEnum)
 
 
-class _EnumMap(Generic[E]):
+class EnumMap(Generic[E]):
     """Values of a `StrEnum` and of the protobuf enum whose names are its own, upper-case, with a prefix."""
 
     def __init__(self, plain: type[E], proto: Any, prefix: str) -> None:
@@ -71,17 +72,19 @@ class _EnumMap(Generic[E]):
         self._from: dict[int, E] = {number: v for v, number in self._to.items()}
 
     def to(self, value: E) -> Any:
+        """The number of a value."""
         return self._to[value]
 
     def read(self, number: int) -> E:
+        """The value of a number."""
         # The contract: a value one does not know counts as unspecified.
         return self._from.get(number, self._unspecified)
 
 
-KINDS = _EnumMap(Kind, schema_pb2.ColumnKind, "COLUMN_KIND_")
-STORAGES = _EnumMap(Storage, schema_pb2.Storage, "STORAGE_")
-HANDLINGS = _EnumMap(Handling, schema_pb2.Handling, "HANDLING_")
-ROLES = _EnumMap(TableRole, schema_pb2.TableRole, "TABLE_ROLE_")
+KINDS = EnumMap(Kind, schema_pb2.ColumnKind, "COLUMN_KIND_")
+STORAGES = EnumMap(Storage, schema_pb2.Storage, "STORAGE_")
+HANDLINGS = EnumMap(Handling, schema_pb2.Handling, "HANDLING_")
+ROLES = EnumMap(TableRole, schema_pb2.TableRole, "TABLE_ROLE_")
 
 
 # Schemas
