@@ -55,12 +55,13 @@ def edges(values: Doubles, bins: int, few: int = FEW) -> Doubles:
     known = np.sort(values[~np.isnan(values)])
     if not known.size:
         return np.zeros(0)
-    distinct = known[np.concatenate([[True], known[1:] != known[:-1]])]
+    distinct: Doubles = known[np.concatenate([[True], known[1:] != known[:-1]])]
     if distinct.size <= few:
         return distinct[:-1]
     inner = known[(np.arange(1, bins) * known.size) // bins]
     spikes = np.unique(inner[1:][inner[1:] == inner[:-1]])
-    return np.union1d(inner, np.nextafter(spikes, -np.inf))
+    found: Doubles = np.union1d(inner, np.nextafter(spikes, -np.inf))
+    return found
 
 
 def cut(values: Doubles, at: Doubles) -> Indices:
