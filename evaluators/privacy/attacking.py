@@ -1,0 +1,82 @@
+"""What attacks with a control have in common: who is attacked, and what success proves.
+
+An attack is tried on patients whose rows were learned from, and on hold-out
+patients as the control. What succeeds on both comes from what is true of the
+population; only the difference comes from the training rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from evaluators.frame import Frame
+from evaluators.intervals import LEVEL, wilson
+from evaluators.results import Interval
+from trainers.base import Indices
+
+
+def corrected(tests: int) -> float:
+    """The level of each of so many intervals that hold together with 95 % (Bonferroni)."""
+    return 1 - (1 - LEVEL) / max(1, tests)
+
+
+def victims(frame: Frame, count: int, rng: np.random.Generator) -> Frame:
+    """One random row of each of at most so many patients, so that successes are independent."""
+    order = rng.permutation(len(frame))
+    _, first = np.unique(frame.subjects[order], return_index=True)
+    rows: Indices = order[first]
+    return frame.take(np.sort(rng.permutation(rows)[:count]))
+
+
+def advantage(hits: int, tries: int, control_hits: int, control_tries: int, level: float = LEVEL) -> Interval:
+    """The interval of the difference of two shares, hybrid of Wilson's (Newcombe 1998, method 10)."""
+    share, control = _share(hits, tries), _share(control_hits, control_tries)
+    own, other = wilson(hits, tries, level), wilson(control_hits, control_tries, level)
+    difference = share - control
+    return Interval(
+        difference - float(np.hypot(share - own.low, other.high - control)),
+        difference + float(np.hypot(own.high - share, control - other.low)),
+        "newcombe",
+        level,
+    )
+
+
+def residual_risk(
+    hits: int, tries: int, control_hits: int, control_tries: int, level: float = LEVEL, ratio: float = 1.0
+) -> tuple[float, Interval]:
+    """(r_attack - r_control) / (1 - r_control) of Giomi et al. 2023, and its interval.
+
+    As in the paper, rates are the middles of Wilson's intervals and their errors
+    are propagated; unlike there, what lies below 0 stays as it is.
+
+    Args:
+        hits: attacks that succeeded on training patients.
+        tries: attacks on them.
+        control_hits: attacks that succeeded on hold-out patients.
+        control_tries: attacks on them.
+        level: of the interval.
+        ratio: training patients per hold-out patient, where one guess succeeds
+            on any of them: the control's rate is scaled by it.
+    """
+    z = float(stats.norm.ppf((1 + level) / 2))
+    rate, error = _middle(hits, tries, z)
+    control, control_error = (ratio * x for x in _middle(control_hits, control_tries, z))
+    if control >= 1:
+        return 0.0, Interval(-1.0, 1.0, "wilson, propagated", level)
+    risk = (rate - control) / (1 - control)
+    spread = float(np.hypot(error / (1 - control), control_error * (1 - rate) / (1 - control) ** 2))
+    return risk, Interval(risk - spread, min(risk + spread, 1.0), "wilson, propagated", level)
+
+
+def _middle(hits: int, tries: int, z: float) -> tuple[float, float]:
+    """The middle of Wilson's interval and half its width."""
+    if tries <= 0:
+        return 0.5, 0.5
+    share, shrink = hits / tries, 1 + z * z / tries
+    half = z * float(np.sqrt(share * (1 - share) / tries + z * z / (4 * tries * tries))) / shrink
+    return (share + z * z / (2 * tries)) / shrink, half
+
+
+def _share(hits: int, tries: int) -> float:
+    return hits / tries if tries else 0.5
