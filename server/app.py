@@ -13,7 +13,13 @@ import structlog
 from grpc_health.v1 import health_pb2_grpc
 
 from kohort.sessions import check_installation
-from kohort.v1 import capabilities_pb2_grpc, dataset_pb2_grpc, sampling_pb2_grpc, training_pb2_grpc
+from kohort.v1 import (
+    capabilities_pb2_grpc,
+    dataset_pb2_grpc,
+    evaluation_pb2_grpc,
+    sampling_pb2_grpc,
+    training_pb2_grpc,
+)
 from server.auth import LOCAL, Auth
 from server.blobs import LocalBlobStore
 from server.bundles import Bundles
@@ -21,6 +27,7 @@ from server.capabilities import VERSION, CapabilitiesService
 from server.cohorts import Cohorts
 from server.datasets import DatasetService
 from server.errors import where
+from server.evaluation import EvaluationService
 from server.health import Health
 from server.identities import Certificates, Tokens
 from server.interceptors import Chain
@@ -32,6 +39,7 @@ from server.limits import Admission
 from server.metrics import SERVICES, Metrics
 from server.modelcache import ModelCache
 from server.observer import Observer
+from server.reports import Reports
 from server.sampling import SamplingService
 from server.schemas import Schemas
 from server.settings import MESSAGE_BYTES, Settings
@@ -222,6 +230,7 @@ class Server:
             max_jobs_per_principal=settings.max_jobs_per_principal,
             max_running_per_principal=settings.max_running_per_principal,
             max_attempts=settings.max_attempts,
+            max_evaluations_per_day=settings.max_evaluations_per_day,
             request_window_s=settings.request_id_ttl_seconds,
             # The sweeps and publications of the spool threads need connections too.
             pool_size=_STORE_THREADS + _SPOOL_THREADS,
@@ -262,6 +271,9 @@ class Server:
         )
         training_pb2_grpc.add_TrainingServiceServicer_to_server(
             TrainingService(settings, store, threads, watch, schemas), server
+        )
+        evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
+            EvaluationService(settings, store, threads, watch, Reports(store, blobs)), server
         )
         sampling_pb2_grpc.add_SamplingServiceServicer_to_server(
             SamplingService(

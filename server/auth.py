@@ -14,12 +14,13 @@ from kohort.problem import Problem
 from server.context import Call
 from server.identities import ADMIN, CUSTODIAN, GENERATOR, ROLES, TRAINER, Certificates, Tokens
 from server.interceptors import Layer
-from server.records import Principal
+from server.records import JobKind, JobRecord, Principal
 
 _ANYBODY = frozenset(ROLES)
 _SAMPLING = frozenset({GENERATOR, TRAINER, CUSTODIAN, ADMIN})
 _TRAINING = frozenset({TRAINER, ADMIN})
 _HANDLING_DATA = frozenset({TRAINER, CUSTODIAN, ADMIN})
+_ANSWERING = frozenset({CUSTODIAN, ADMIN})
 
 PERMISSIONS: Mapping[str, frozenset[str]] = {
     "/kohort.v1.CapabilitiesService/GetCapabilities": _ANYBODY,
@@ -30,7 +31,8 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     "/kohort.v1.DatasetService/DeleteDataset": _HANDLING_DATA,
     "/kohort.v1.TrainingService/Train": _TRAINING,
     "/kohort.v1.TrainingService/Status": _ANYBODY,
-    "/kohort.v1.TrainingService/Cancel": _TRAINING,
+    # A custodian cancels evaluations, see `authorise_cancel`.
+    "/kohort.v1.TrainingService/Cancel": _HANDLING_DATA,
     "/kohort.v1.TrainingService/GetJob": _ANYBODY,
     "/kohort.v1.TrainingService/ListJobs": _ANYBODY,
     "/kohort.v1.SamplingService/Sample": _SAMPLING,
@@ -40,6 +42,15 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     # A bundle in the hand is a model outside every control of this server.
     "/kohort.v1.SamplingService/DownloadModel": _HANDLING_DATA,
     "/kohort.v1.SamplingService/ImportModel": _TRAINING,
+    # Reports hold statistics of patients; who may ask again and again learns more than one of them says.
+    "/kohort.v1.EvaluationService/Evaluate": _ANSWERING,
+    "/kohort.v1.EvaluationService/GetReport": _ANSWERING,
+    "/kohort.v1.EvaluationService/ListReports": _ANSWERING,
+    "/kohort.v1.EvaluationService/DownloadReport": _ANSWERING,
+    "/kohort.v1.EvaluationService/DeleteReport": _ANSWERING,
+    "/kohort.v1.EvaluationService/GetReleasePolicy": _ANYBODY,
+    "/kohort.v1.EvaluationService/UpdateReleasePolicy": _ANSWERING,
+    "/kohort.v1.EvaluationService/OverrideRelease": _ANSWERING,
 }
 """Method → the roles that may call it. A method that is not here is refused to everybody."""
 
@@ -120,6 +131,14 @@ def authorise_completion(principal: Principal) -> None:
     """
     if not _HANDLING_DATA & principal.roles:
         raise Problem("PERMISSION_DENIED", "partial_rows need the role trainer, custodian or admin")
+
+
+def authorise_cancel(principal: Principal, job: JobRecord) -> None:
+    """Raises Problem PERMISSION_DENIED unless the principal might have started such a job."""
+    allowed = _TRAINING if job.spec.kind is JobKind.TRAIN else _ANSWERING
+    if not allowed & principal.roles:
+        needed = " or ".join(role for role in ROLES if role in allowed)
+        raise Problem("PERMISSION_DENIED", f"cancelling this job needs the role {needed}")
 
 
 def _peer_uris(call: Call) -> list[str]:

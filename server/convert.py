@@ -10,7 +10,9 @@ from google.protobuf import struct_pb2
 from kohort import wire
 from kohort.schema import Finding
 from kohort.v1 import capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2
+from server import policies
 from server.records import DatasetRecord, EventRecord, JobOutlook, JobRecord, ModelRecord
+from server.store.releases import Standing
 from trainers.base import Parameter, TrainerInfo
 
 
@@ -55,6 +57,8 @@ def job(record: JobRecord, outlook: JobOutlook) -> training_pb2.Job:
         update_time=wire.timestamp_to_proto(record.update_time),
         device=record.device,
         max_runtime=wire.duration_to_proto(spec.max_runtime_s),
+        kind=training_pb2.JobKind.Value(f"JOB_KIND_{spec.kind}"),
+        report=f"reports/{record.report}" if record.report else "",
     )
     if record.progress is not None:
         message.progress.CopyFrom(progress(record.progress))
@@ -112,8 +116,8 @@ def event(record: EventRecord) -> training_pb2.JobEvent:
     return message
 
 
-def model(record: ModelRecord) -> sampling_pb2.Model:
-    """A published generator."""
+def model(record: ModelRecord, standing: Standing) -> sampling_pb2.Model:
+    """A published generator, and what its release is decided by."""
     return sampling_pb2.Model(
         name=f"models/{record.id}",
         display_name=record.display_name,
@@ -133,6 +137,7 @@ def model(record: ModelRecord) -> sampling_pb2.Model:
         findings=map(wire.finding_to_proto, record.findings),
         create_time=wire.timestamp_to_proto(record.create_time),
         abilities=None if record.abilities is None else abilities(record.abilities),
+        release=policies.release(standing),
     )
 
 

@@ -19,9 +19,10 @@ from server.settings import Settings
 from server.store import Store
 from server.threads import Threads
 
-CAPABILITIES, DATASET, SAMPLING, TRAINING = (
+CAPABILITIES, DATASET, EVALUATION, SAMPLING, TRAINING = (
     "kohort.v1.CapabilitiesService",
     "kohort.v1.DatasetService",
+    "kohort.v1.EvaluationService",
     "kohort.v1.SamplingService",
     "kohort.v1.TrainingService",
 )
@@ -33,8 +34,8 @@ class Health:
     """Keeps the health servicer up to date.
 
     "" and CapabilitiesService say that the process lives. SamplingService needs
-    a readable store, DatasetService a writable one, TrainingService a live
-    worker besides.
+    a readable store, DatasetService a writable one, TrainingService and
+    EvaluationService a live worker besides.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Health:
             SAMPLING: readable,
             DATASET: writable,
             TRAINING: writable and workers > 0,
+            EVALUATION: writable and workers > 0,
         }
         serving = health_pb2.HealthCheckResponse
         for service, ready in facts.items():

@@ -21,6 +21,8 @@ CLASSES: Mapping[str, str] = {
     "/kohort.v1.SamplingService/ImportModel": "upload",
     "/kohort.v1.DatasetService/UploadDataset": "upload",
     "/kohort.v1.DatasetService/InferSchema": "upload",
+    "/kohort.v1.EvaluationService/DownloadReport": "sample",
+    "/kohort.v1.EvaluationService/Evaluate": "watch",
     "/kohort.v1.TrainingService/Train": "watch",
     "/kohort.v1.TrainingService/Status": "watch",
     "/kohort.v1.TrainingService/Cancel": "watch",
@@ -32,6 +34,7 @@ NOT_WHILE_DRAINING = frozenset(
         "/kohort.v1.SamplingService/Sample",
         "/kohort.v1.SamplingService/ImportModel",
         "/kohort.v1.DatasetService/UploadDataset",
+        "/kohort.v1.EvaluationService/Evaluate",
         "/kohort.v1.TrainingService/Train",
         "/kohort.v1.TrainingService/Status",
     }

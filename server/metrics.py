@@ -6,6 +6,7 @@ known at start and registered then, so that rates begin at 0.
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,13 +24,42 @@ from prometheus_client import (
     start_http_server,
 )
 
-from kohort.v1 import capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2
+from kohort.v1 import capabilities_pb2, dataset_pb2, evaluation_pb2, sampling_pb2, training_pb2
 
 RPC_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600)
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
 JOB_BUCKETS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600, 7200, 14400, 28800, 57600, 86400)
-PHASES = ("preparing", "fitting", "exporting", "verifying", "publishing", "other")
+PHASES = ("preparing", "fitting", "exporting", "verifying", "evaluating", "publishing", "other")
 LOSSES = ("loss", "validation", "generator", "discriminator", "reconstruction", "divergence", "other")
+RELEASE_STATES = ("OPEN", "OPEN_WITH_WARNING", "INCONCLUSIVE", "LOCKED")
+PROFILES = ("STANDARD", "FULL")
+ALERT_ACTIONS = ("NOTIFY", "STOP_TRAINING")
+HIGHER_IS_BETTER = (
+    "column_similarity",
+    "pair_similarity",
+    "missingness_similarity",
+    "category_coverage",
+    "utility_ratio",
+    "dcr_share",
+)
+LOWER_IS_BETTER = (
+    "c2st_auc",
+    "rule_violation_share",
+    "membership_inference_auc",
+    "membership_inference_tpr",
+    "membership_inference_tpr_excess",
+    "attribute_inference_advantage",
+    "singling_out_risk",
+    "linkability_risk",
+    "inference_risk",
+    "identical_match_share",
+    "identical_match_excess",
+    "nnaa_privacy_loss",
+    "reidentification_risk",
+    "demographic_parity_difference",
+    "equalized_odds_difference",
+)
+HEADLINES = HIGHER_IS_BETTER + LOWER_IS_BETTER
 STAGES = ("queue", "generate", "encode", "write")
 STATES = ("QUEUED", "RUNNING", "CANCELLING")
 OUTCOMES = ("SUCCEEDED", "FAILED", "CANCELLED")
@@ -40,7 +70,7 @@ SAMPLE_FORMATS = ("columns", "arrow", "csv")
 
 SERVICES: tuple[descriptor.ServiceDescriptor, ...] = tuple(
     service
-    for module in (capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2)
+    for module in (capabilities_pb2, dataset_pb2, evaluation_pb2, sampling_pb2, training_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 """Every service of the contract."""
@@ -214,6 +244,41 @@ class Metrics:
             "Workers of this machine that were started again.",
             "slot",
             known=[slots],
+        )
+
+        self.release_state = new.gauge(
+            "kohort_release_state",
+            "Models by what the release gate says of them.",
+            "state",
+            known=[RELEASE_STATES],
+        )
+        self.evaluations = new.counter(
+            "kohort_evaluations_total",
+            "Evaluations that ended, of trainings and by themselves.",
+            "profile",
+            "outcome",
+            known=[PROFILES, OUTCOMES],
+        )
+        self.evaluation_seconds = new.histogram(
+            "kohort_evaluation_seconds", "Seconds that an evaluation took.", JOB_BUCKETS
+        )
+        self.evaluation_headline = new.gauge(
+            "kohort_evaluation_headline",
+            "The worst value of a metric in the newest reports on the models; NaN where none has it.",
+            "metric",
+            known=[HEADLINES],
+        )
+        for name in HEADLINES:
+            self.evaluation_headline.labels(name).set(math.nan)
+        self.alerts_raised = new.counter(
+            "kohort_alerts_raised_total",
+            "Alerts whose metric passed the threshold while a model was trained.",
+            "action",
+            known=[ALERT_ACTIONS],
+        )
+        self.samples_refused_locked = new.counter(
+            "kohort_samples_refused_locked_total",
+            "Samples and downloads refused because the model is locked.",
         )
 
         self.upload_bytes = new.counter(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from dataclasses import dataclass
 
 import structlog
 
 from kohort.problem import Problem
+from server.census import Census
 from server.logs import Trouble
-from server.metrics import LOSSES, PHASES, STATES, Metrics
-from server.records import TERMINAL, EventRecord, JobState
+from server.metrics import LOSSES, PHASES, PROFILES, STATES, Metrics
+from server.records import TERMINAL, EventRecord, JobKind, JobState
 from server.store import Store
 from server.threads import Threads
 
+_EVALUATING = "evaluating"
+_CENSUS_SECONDS = 5.0
 _log = structlog.get_logger(log="observer")
 
 
@@ -28,6 +33,8 @@ class _Seen:
     progress_time: float = 0.0
     speed: float = 0.0
     end: float = 0.0
+    evaluated: bool = False
+    """Whether it is, or ends with, an evaluation; of one by itself `trainer` is empty."""
 
 
 class Observer:
@@ -42,6 +49,8 @@ class Observer:
         self._metrics = metrics
         self._every = every_seconds
         self._number: int | None = None
+        self._census = Census(store, metrics)
+        self._census_at = -math.inf
         self._jobs: dict[str, _Seen] = {}
 
     async def run(self) -> None:
@@ -63,27 +72,39 @@ class Observer:
         while events := await self._threads.run(self._store.jobs.tail, self._number):
             for number, trainer, event in events:
                 self._number = number
-                self._count(trainer, event)
+                if self._count(trainer, event):
+                    await self._threads.run(self._evaluated, event)
         counts = await self._threads.run(self._store.jobs.counts)
         for state in STATES:
             self._metrics.jobs.labels(state).set(counts[JobState(state)])
+        if time.monotonic() - self._census_at >= _CENSUS_SECONDS:
+            await self._threads.run(self._census.take)
+            self._census_at = time.monotonic()
 
-    def _count(self, trainer: str, event: EventRecord) -> None:
-        seen = self._jobs.setdefault(event.job, _Seen(trainer))
+    def _count(self, trainer: str, event: EventRecord) -> bool:
+        """Whether an evaluation ended with it."""
+        seen = self._jobs.setdefault(event.job, _Seen(trainer, evaluated=not trainer))
         match event.kind:
             case "state":
-                self._state(trainer, event, seen, JobState(event.payload["state"]))
+                state = JobState(event.payload["state"])
+                self._state(trainer, event, seen, state)
+                if state is JobState.FAILED and event.payload.get("message") == "ALERT_STOPPED_TRAINING":
+                    self._metrics.alerts_raised.labels("STOP_TRAINING").inc()
             case "phase":
                 self._end_phase(seen, event.time)
+                seen.evaluated |= event.payload["phase"] == _EVALUATING
                 seen.phase, seen.step = event.payload["phase"], 0
                 seen.phase_time = seen.progress_time = event.time
                 seen.speed = seen.end = 0.0
                 self._pace(trainer, event.time)
-            case "progress":
+            case "progress" if seen.phase != _EVALUATING:
                 self._progress(trainer, event, seen)
             case "warning":
                 if event.payload.get("reason") == "WORKER_LOST":
                     self._metrics.attempts_lost.inc()
+                if event.payload.get("reason") == "ALERT_RAISED":
+                    self._metrics.alerts_raised.labels("NOTIFY").inc()
+        return seen.evaluated and event.job not in self._jobs
 
     def _state(self, trainer: str, event: EventRecord, seen: _Seen, state: JobState) -> None:
         if state is JobState.QUEUED and seen.created is None:
@@ -98,16 +119,29 @@ class Observer:
             seen.speed = seen.end = 0.0
             self._pace(trainer, event.time)
         if state in TERMINAL:
+            del self._jobs[event.job]
+            if not trainer:
+                return
             self._metrics.jobs_ended.labels(trainer, state.value).inc()
             if seen.started is not None:
                 seconds = max(0.0, event.time - seen.started)
                 self._metrics.job_seconds.labels(trainer, state.value).observe(seconds)
-            del self._jobs[event.job]
 
     def _end_phase(self, seen: _Seen, now: float) -> None:
         if seen.phase:
             phase = seen.phase if seen.phase in PHASES else "other"
             self._metrics.phase_seconds.labels(phase).observe(max(0.0, now - seen.phase_time))
+        if seen.phase == _EVALUATING:
+            self._metrics.evaluation_seconds.observe(max(0.0, now - seen.phase_time))
+
+    def _evaluated(self, event: EventRecord) -> None:
+        """Counts how an evaluation ended; blocking."""
+        kind, profile, report = self._store.jobs.evaluation(event.job)
+        outcome = JobState(event.payload["state"])
+        if kind is JobKind.TRAIN and outcome is JobState.SUCCEEDED and not report:
+            outcome = JobState.FAILED
+        if profile in PROFILES:
+            self._metrics.evaluations.labels(profile, outcome.value).inc()
 
     def _progress(self, trainer: str, event: EventRecord, seen: _Seen) -> None:
         step = int(event.payload.get("step") or 0)
@@ -124,6 +158,8 @@ class Observer:
             seen.step, seen.progress_time = step, event.time
 
     def _pace(self, trainer: str, now: float) -> None:
+        if not trainer:
+            return
         fitting = [seen for seen in self._jobs.values() if seen.trainer == trainer]
         self._metrics.train_speed.labels(trainer).set(sum(seen.speed for seen in fitting))
         left = max((seen.end - now for seen in fitting if seen.end), default=0.0)

@@ -95,6 +95,12 @@ class Settings(BaseSettings):
     """Values that fewer patients share are never learned as such, when a request does not say."""
     max_rows_per_patient: int = Field(16, ge=1)
     """Rows of one patient that are learned from, when a request does not say."""
+    evaluation_profile: Literal["none", "standard", "full"] = "standard"
+    """How every model is evaluated before it is published, when a request does not say."""
+    max_evaluation_seconds: float = Field(7200, gt=0)
+    """The longest time budget of an evaluation."""
+    max_evaluations_per_day: int = Field(20, ge=1)
+    """Evaluations of one model, or of one dataset of synthetic rows, in 24 hours, beside those of Train."""
     request_id_ttl_seconds: float = Field(24 * 3600, gt=0)
     """How long a request id makes a call safe to repeat."""
 
@@ -110,11 +116,11 @@ class Settings(BaseSettings):
     max_bundle_bytes: int = Field(512 * MEBIBYTE, ge=1)
     """Bytes of one imported bundle."""
     max_sample_streams: int = Field(32, ge=1)
-    """Sample and DownloadModel streams at once."""
+    """Sample, DownloadModel and DownloadReport streams at once."""
     max_upload_streams: int = Field(8, ge=1)
     """UploadDataset and ImportModel streams, and schema inferences, at once."""
     max_watch_streams: int = Field(512, ge=1)
-    """Train, Status and Cancel streams at once."""
+    """Train, Evaluate, Status and Cancel streams at once."""
     parse_seconds: float = Field(600, gt=0)
     """The longest that reading one upload may take."""
     parse_memory_bytes: int = Field(6144 * MEBIBYTE, ge=64 * MEBIBYTE)

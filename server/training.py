@@ -12,7 +12,9 @@ from kohort.problem import Problem
 from kohort.schema import Handling, Schema
 from kohort.v1 import training_pb2, training_pb2_grpc
 from server import convert, validation
+from server.auth import authorise_cancel
 from server.context import principal
+from server.evaluation_requests import alerts_of, check_alerts, check_options, evaluation_spec
 from server.interceptors import Context
 from server.pages import fill
 from server.records import DatasetRecord, JobOptions, JobRecord, JobSpec, JobState, Principal
@@ -80,6 +82,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         """Asks a job to stop, then follows it."""
         job = validation.resource_id(request.job, "jobs", "job")
         tenant = principal().tenant
+        authorise_cancel(principal(), await self._threads.run(self._store.jobs.get, tenant, job))
         record = await self._threads.run(self._store.jobs.request_cancel, tenant, job)
         self._watch.wake(job)
         async with aclosing(self._watch.follow(tenant, job, record.last_sequence)) as updates:
@@ -141,18 +144,23 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         _check_kinds(schema, info)
         cap = self._settings.max_runtime_seconds
         asked = wire.duration_from_proto(request.max_runtime) if request.HasField("max_runtime") else cap
+        seed = request.seed if request.HasField("seed") else secrets.randbits(32)
+        profile = self._settings.evaluation_profile
+        evaluation = evaluation_spec(request.evaluation, self._settings, schema, seed, "evaluation", profile)
         return JobSpec(
             dataset=dataset.id,
             trainer=name,
             parameters=_plain(parameters),
             schema=schema,
-            seed=request.seed if request.HasField("seed") else secrets.randbits(32),
+            seed=seed,
             max_runtime_s=min(asked, cap),
             overrides=overrides,
             options=options,
             device_filter=request.device,
             display_name=request.display_name,
             labels=dict(request.labels),
+            evaluation=evaluation,
+            alerts=alerts_of(request.alerts, options),
         )
 
     def _options(self, request: training_pb2.TrainRequest) -> JobOptions:
@@ -187,6 +195,8 @@ def _check(request: training_pb2.TrainRequest) -> None:
     if request.HasField("max_runtime"):
         seconds = wire.duration_from_proto(request.max_runtime)
         checks.require(seconds > 0, "max_runtime", "must be positive")
+    check_options(checks, request.evaluation, "evaluation")
+    check_alerts(checks, request.alerts)
     checks.done()
 
 

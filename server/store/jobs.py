@@ -11,6 +11,7 @@ from kohort.problem import Problem
 from server.records import (
     ACTIVE,
     EventRecord,
+    JobKind,
     JobOutlook,
     JobRecord,
     JobSpec,
@@ -169,11 +170,14 @@ class JobStore:
     def tail(self, after: int, limit: int = 1000) -> Sequence[tuple[int, str, EventRecord]]:
         """Events of all jobs after a number, as (number, trainer, event): what metrics are made of.
 
+        An evaluation by itself has an empty trainer.
+
         On PostgreSQL an event that commits late may have a lower number than
         one read before, and is then missed: good enough to count, not to follow.
         """
+        evaluation = jobs.c.subject_model + jobs.c.subject_dataset != ""
         statement = (
-            sa.select(events, jobs.c.trainer)
+            sa.select(events, sa.case((evaluation, ""), else_=jobs.c.trainer).label("trainer"))
             .join(jobs, jobs.c.id == events.c.job)
             .where(events.c.number > after)
             .order_by(events.c.number)
@@ -182,6 +186,13 @@ class JobStore:
         with self._database.read() as connection:
             found = connection.execute(statement).mappings().all()
         return [(row["number"], row["trainer"], rows.event(row)) for row in found]
+
+    def evaluation(self, job: str) -> tuple[JobKind, str, str]:
+        """What metrics tell of a job that is over, of any tenant: its kind, profile and report."""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(jobs).where(jobs.c.id == job)).mappings().one()
+        record = rows.job(row)
+        return record.spec.kind, record.spec.evaluation.profile, record.report
 
     def last_event_number(self) -> int:
         """Where `tail` begins when only what is to come matters."""

@@ -21,7 +21,12 @@ class Server(LocalServer):
     """A local server that knows the slow trainer, and can be killed."""
 
     def __init__(self, data: Path, *flags: str, env: dict[str, str] | None = None) -> None:
-        quick = {"KOHORT_TRAINERS": SLOW, "KOHORT_POLL_SECONDS": "0.2"}
+        quick = {
+            "KOHORT_TRAINERS": SLOW,
+            "KOHORT_POLL_SECONDS": "0.2",
+            # Who tests evaluation asks for one.
+            "KOHORT_EVALUATION_PROFILE": "none",
+        }
         super().__init__(data, *flags, environment={**quick, **(env or {})})
         self.data = data
 

@@ -33,7 +33,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     directory = tmp_path_factory.mktemp("real")
     file = directory / "patients.csv"
     write_patients(file)
-    with LocalServer(directory) as server:
+    with LocalServer(directory, environment={"KOHORT_EVALUATION_PROFILE": "none"}) as server:
         address = server.address
         model = train(address, file)
         reading = read_here("sample", address, model, 0, UNITS, 7)

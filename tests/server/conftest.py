@@ -18,6 +18,7 @@ from kohort.v1 import (
     capabilities_pb2_grpc,
     dataset_pb2,
     dataset_pb2_grpc,
+    evaluation_pb2_grpc,
     sampling_pb2,
     sampling_pb2_grpc,
     training_pb2_grpc,
@@ -94,6 +95,7 @@ class Stubs:
         self.capabilities: Any = capabilities_pb2_grpc.CapabilitiesServiceStub(channel)
         self.datasets: Any = dataset_pb2_grpc.DatasetServiceStub(channel)
         self.training: Any = training_pb2_grpc.TrainingServiceStub(channel)
+        self.evaluation: Any = evaluation_pb2_grpc.EvaluationServiceStub(channel)
         self.sampling: Any = sampling_pb2_grpc.SamplingServiceStub(channel)
 
     async def upload(self, data: bytes = b"", table: str = "heart", **header: Any) -> dataset_pb2.Dataset:
@@ -125,6 +127,7 @@ def settings(folder: Path, **changes: Any) -> Settings:
         "import_unverified": True,
         "poll_seconds": 0.1,
         "log_level": "error",
+        "evaluation_profile": "none",
     }
     return Settings(**{**given, **changes})
 

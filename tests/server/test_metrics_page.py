@@ -53,6 +53,9 @@ def test_names_follow_the_rules() -> None:
             "slot",
             "class",
             "service",
+            "profile",
+            "action",
+            "metric",
         }
         allowed |= {"version", "python", "grpc_type", "grpc_service", "grpc_method", "grpc_code"}
         assert set(re.findall(r"`(\w+)`", labels)) <= allowed, (

@@ -1,0 +1,60 @@
+"""How many models the release gate lets pass, and the worst that their reports say: for the metrics page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from evaluators.gate import Evidence, Policy, decide
+from server.metrics import HEADLINES, HIGHER_IS_BETTER, RELEASE_STATES, Metrics
+from server.store import Store
+
+_AT_ONCE = 500
+
+
+class Census:
+    """Looks at every model of every tenant; evidence is read once and kept while its report is the newest."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._evidence: dict[int, Evidence] = {}
+
+    def take(self) -> None:
+        """Counts; blocking. Raises Problem of the store."""
+        found = self._store.releases.models()
+        self._read({number for _, number, _ in found if number is not None})
+        policies = {tenant: self._store.releases.policy(tenant) for tenant in {t for t, _, _ in found}}
+        states: Counter[str] = Counter()
+        for tenant, number, override in found:
+            evidence = None if number is None else self._evidence.get(number)
+            state = override or _state(policies[tenant].policy, evidence)
+            states[state] += 1
+        for state in RELEASE_STATES:
+            self._metrics.release_state.labels(state).set(states[state])
+        for name, value in worst(self._evidence.values()).items():
+            self._metrics.evaluation_headline.labels(name).set(value)
+
+    def _read(self, newest: set[int]) -> None:
+        missing = sorted(newest - set(self._evidence))
+        self._evidence = {number: one for number, one in self._evidence.items() if number in newest}
+        for start in range(0, len(missing), _AT_ONCE):
+            self._evidence |= self._store.reports.evidence(missing[start : start + _AT_ONCE])
+
+
+def worst(evidence: Iterable[Evidence]) -> dict[str, float]:
+    """The worst value of every headline metric; NaN where there is none."""
+    values: dict[str, list[float]] = {name: [] for name in HEADLINES}
+    for one in evidence:
+        for headline in one.headlines:
+            if headline.name in values and headline.value is not None:
+                values[headline.name].append(headline.value)
+    nothing = float("nan")
+    return {
+        name: min(found, default=nothing) if name in HIGHER_IS_BETTER else max(found, default=nothing)
+        for name, found in values.items()
+    }
+
+
+def _state(policy: Policy, evidence: Evidence | None) -> str:
+    return decide(policy, evidence).state
