@@ -95,12 +95,12 @@ def test_rows_made_elsewhere_are_uploaded_and_compared(client, fake, rows):
     assert by_name[request.dataset].files == {"table": rows.read_bytes()}
 
 
-def test_uploaded_rows_take_the_table_of_what_they_are_compared_with(client, fake):
-    real = client.upload(ROWS, table="heart")
-    client.evaluate(synthetic=ROWS, dataset=real)
-    client.evaluate("models/one", holdout=ROWS)
-    assert [u.header.schema.tables[0].name for u in fake.uploads] == ["heart", "heart", "rows"]
-    assert [r.dataset for r in fake.requests("Evaluate")] == [real.name, ""]
+def test_only_what_is_not_there_yet_is_uploaded(client, fake):
+    real = client.upload(ROWS)
+    client.evaluate(synthetic=ROWS, dataset=real, holdout="datasets/9", table="heart")
+    assert [u.header.schema.tables[0].name for u in fake.uploads] == ["table", "heart"]
+    (request,) = fake.requests("Evaluate")
+    assert (request.dataset, request.holdout_dataset) == (real.name, "datasets/9")
 
 
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_sent(client, fake):
@@ -269,18 +269,20 @@ def test_a_release_is_overridden_and_taken_back(client, fake):
     opened = client.override_release("models/one", "open", "The board of ethics agreed.")
     assert opened.state is ReleaseState.OPEN
     assert (opened.override.reason, opened.override.principal) == ("The board of ethics agreed.", "me")
-    assert client.override_release("models/one", None).state is ReleaseState.LOCKED
+    assert client.override_release("models/one", None, "It was a mistake.").state is ReleaseState.LOCKED
     assert client.model("models/two").info.release is None
 
 
 def test_a_locked_model_is_refused_by_its_name(client, fake, tmp_path):
-    locked = Fault(CODE.FAILED_PRECONDITION, "the policy locks it", "MODEL_LOCKED")
+    rules = {"rules": "linkability_risk,membership_inference_auc"}
+    locked = Fault(CODE.FAILED_PRECONDITION, "the policy locks it", "MODEL_LOCKED", metadata=rules)
     fake.fail("Sample", locked)
     fake.fail("DownloadModel", locked)
-    with pytest.raises(kohort.ModelLocked, match="the policy locks it"):
+    with pytest.raises(kohort.ModelLocked, match="the policy locks it") as caught:
         client.sample("models/one", 3)
     with pytest.raises(kohort.ModelLocked):
         client.download("models/one", tmp_path / "m.kohort")
+    assert caught.value.rules == ("linkability_risk", "membership_inference_auc")
     assert issubclass(kohort.ModelLocked, kohort.FailedPrecondition)
 
 

@@ -19,7 +19,7 @@ from kohort.partial import Rows
 from kohort.release import EvaluationKeywords, EvaluationOptions, merged
 from kohort.report import AsyncReport
 from kohort.sampling import Collector, SampleBatch
-from kohort.uploads import Data, name_of
+from kohort.uploads import DEFAULT_TABLE, Data, name_of
 from kohort.wishes import Limits, Wishes, asked
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class AsyncModelCalls(AsyncReportCalls):
         dataset: AsyncDataset | Data | None = None,
         holdout: AsyncDataset | Data | None = None,
         options: EvaluationOptions | str | None = None,
-        table: str = "",
+        table: str = DEFAULT_TABLE,
         subject_key: str = "",
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
@@ -185,7 +185,7 @@ class AsyncModelCalls(AsyncReportCalls):
         dataset: AsyncDataset | Data | None = None,
         holdout: AsyncDataset | Data | None = None,
         options: EvaluationOptions | str | None = None,
-        table: str = "",
+        table: str = DEFAULT_TABLE,
         subject_key: str = "",
         display_name: str = "",
         labels: Mapping[str, str] | None = None,

@@ -69,7 +69,7 @@ class AsyncReportCalls:
         self,
         model: AsyncModel | str,
         state: ReleaseState | str | None,
-        reason: str = "",
+        reason: str,
         *,
         timeout: Timeout = DEFAULT,
     ) -> Release:

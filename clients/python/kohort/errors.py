@@ -109,8 +109,13 @@ class ConditionUnsatisfied(FailedPrecondition):
 class ModelLocked(FailedPrecondition):
     """The release policy, or a custodian, keeps what the model makes in the house.
 
-    `Client.model(...).info.release` says which rules it breaks, `Client.override_release` opens it.
+    `Client.model(...).info.release` says why, `Client.override_release` opens it.
     """
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The metrics of the broken rules; empty where a custodian locked it."""
+        return tuple(filter(None, self.metadata.get("rules", "").split(",")))
 
 
 class Conflict(RpcError):

@@ -77,8 +77,8 @@ class Subject:
     synthetic: Any = None
     dataset: Any = None
     holdout: Any = None
-    table: str = ""
-    """The name of tables that are uploaded; by default that of what they are compared with."""
+    table: str = "table"
+    """The name of tables that are uploaded."""
     subject_key: str = ""
     """Of real rows that are uploaded."""
 

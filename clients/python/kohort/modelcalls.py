@@ -16,7 +16,7 @@ from kohort.release import EvaluationKeywords, EvaluationOptions, merged
 from kohort.report import Report
 from kohort.reportcalls import ReportCalls
 from kohort.sampling import Collector, SampleBatch
-from kohort.uploads import Data, name_of
+from kohort.uploads import DEFAULT_TABLE, Data, name_of
 from kohort.wishes import Limits, Wishes, asked
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class ModelCalls(ReportCalls):
         dataset: Dataset | Data | None = None,
         holdout: Dataset | Data | None = None,
         options: EvaluationOptions | str | None = None,
-        table: str = "",
+        table: str = DEFAULT_TABLE,
         subject_key: str = "",
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
@@ -247,7 +247,7 @@ class ModelCalls(ReportCalls):
         dataset: Dataset | Data | None = None,
         holdout: Dataset | Data | None = None,
         options: EvaluationOptions | str | None = None,
-        table: str = "",
+        table: str = DEFAULT_TABLE,
         subject_key: str = "",
         display_name: str = "",
         labels: Mapping[str, str] | None = None,
@@ -270,7 +270,7 @@ class ModelCalls(ReportCalls):
             holdout: real patients whom it never saw: without them attacks have no control, and the
                 verdict is INCONCLUSIVE at best.
             options: options, or the name of a profile ("standard", "full").
-            table: the name of tables that are uploaded; by default that of what they are compared with.
+            table: the name of tables that are uploaded.
             subject_key: the column that identifies the patient, of real rows that are uploaded.
             display_name: for people.
             labels: for programs.

@@ -26,7 +26,6 @@ from kohort.retry import Attempts
 from kohort.sampling import SampleState
 from kohort.schema import Schema, SchemaOverrides
 from kohort.uploads import (
-    DEFAULT_TABLE,
     Data,
     Upload,
     UploadOptions,
@@ -126,27 +125,14 @@ class Operations:
     ) -> Operation[JobInfo]:
         """UploadDataset of what is not there yet, then Evaluate, until the job is stored."""
         names = {role: dataset_name(data) for role, data in subject.datasets.items()}
-        table = subject.table
-        if not table and not all(names.values()):
-            table = yield from self._table(subject.model, names.get("dataset", ""))
         for role in [role for role, name in names.items() if not name]:
             key = "" if role == "synthetic" else subject.subject_key
-            said = UploadOptions(table, subject_key=key, display_name=display_name)
+            said = UploadOptions(subject.table, subject_key=key, display_name=display_name)
             names[role] = (yield from self.upload(subject.datasets[role], said, DEFAULT)).name
         request = evaluate_request(
             subject.model, names, options, display_name=display_name, labels=labels, request_id=request_id
         )
         return (yield from self._first_job("Evaluate", request, timeout))
-
-    def _table(self, model: str | None, dataset: str) -> Operation[str]:
-        """The name of the only table of what uploaded rows are compared with."""
-        if dataset:
-            schema = (yield from self.dataset(dataset)).schema
-        elif model:
-            schema = (yield from self.model(model)).schema
-        else:
-            return DEFAULT_TABLE
-        return schema.tables[0].name if len(schema.tables) == 1 else DEFAULT_TABLE
 
     def cancel(self, name: str, timeout: Timeout = DEFAULT) -> Operation[JobInfo]:
         """Cancel, until the stop is noted."""

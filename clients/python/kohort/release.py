@@ -293,21 +293,26 @@ def _member(kind: type[E], value: Any, name: str) -> E:
         raise ValueError(f"{name} is none of {known}") from None
 
 
-_TYPES: Mapping[str, tuple[type, ...]] = {"float": (int, float), "int": (int,), "bool": (bool,)}
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "float": ((int, float), "a number"),
+    "int": ((int,), "a whole number"),
+    "bool": ((bool,), "true or false"),
+    "str": ((str,), "a text"),
+}
 
 
 def _object(value: Any, kind: type[Any], what: str, *, required: set[str]) -> dict[str, Any]:
     """The fields of a JSON object that is to become a `kind`, of the types that its fields have."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{what} must be an object")
-    types = {f.name: str(f.type) for f in fields(kind)}
+    types = {f.name: str(f.type).rpartition(" | ")[2] for f in fields(kind)}
     for name in sorted(required - set(value)):
         raise ValueError(f"{name} is missing")
     for name, given in value.items():
         if name not in types:
             raise ValueError(f"{name} is unknown; known are {', '.join(types)}")
-        wanted = _TYPES.get(types[name], (str,) if "str" in types[name] else (object,))
-        fits = isinstance(given, wanted) and (not isinstance(given, bool) or bool in wanted)
-        if not fits and wanted != (object,):
-            raise TypeError(f"{name} must be a {wanted[-1].__name__}")
+        allowed, said = _TYPES.get(types[name], ((object,), ""))
+        # Python counts truth values among the whole numbers.
+        if not isinstance(given, allowed) or (isinstance(given, bool) and types[name] in ("int", "float")):
+            raise TypeError(f"{name} must be {said}")
     return dict(value)

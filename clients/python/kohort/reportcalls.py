@@ -88,7 +88,7 @@ class ReportCalls:
         self,
         model: Model | str,
         state: ReleaseState | str | None,
-        reason: str = "",
+        reason: str,
         *,
         timeout: Timeout = DEFAULT,
     ) -> Release:
@@ -97,7 +97,7 @@ class ReportCalls:
         Args:
             model: a model or its name.
             state: OPEN, OPEN_WITH_WARNING or LOCKED; None takes an override back.
-            reason: why; 10 to 2,000 characters.
+            reason: why, of taking one back too; 10 to 2,000 characters.
             timeout: seconds for all tries.
 
         Raises:

@@ -6,6 +6,7 @@ None, times are in UTC, lengths of time in seconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
@@ -299,6 +300,8 @@ def to_json(value: Any) -> Any:
         return {"kind": type(value).__name__, **found} if isinstance(value, _TAGGED) else found
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no such numbers
     if isinstance(value, Mapping):
         return {k: to_json(v) for k, v in value.items()}
     return [to_json(v) for v in value] if isinstance(value, tuple | list) else value

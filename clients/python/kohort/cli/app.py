@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kohort.cli import data, jobs, models
+from kohort.cli import data, evaluations, jobs, models, releases, reports
 from kohort.cli.show import show_capabilities, write_json
 from kohort.cli.state import STATE
 from kohort.version import __version__
@@ -72,6 +72,14 @@ def capabilities() -> None:
         show_capabilities(found)
 
 
-for commands in (data.COMMANDS, jobs.COMMANDS, models.COMMANDS):
+app.add_typer(reports.app, name="report")
+app.add_typer(releases.policy, name="policy")
+for commands in (
+    data.COMMANDS,
+    jobs.COMMANDS,
+    models.COMMANDS,
+    evaluations.COMMANDS,
+    releases.COMMANDS,
+):
     for name, command in commands.items():
         app.command(name)(command)

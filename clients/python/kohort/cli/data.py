@@ -93,18 +93,20 @@ def datasets() -> None:
 
 
 def delete(
-    name: Annotated[str, typer.Argument(help="datasets/... or models/...")],
+    name: Annotated[str, typer.Argument(help="datasets/..., models/... or reports/...")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete a dataset's rows or a model, for good."""
-    if not name.startswith(("datasets/", "models/")):
-        raise typer.BadParameter("the name begins with datasets/ or models/")
+    """Delete a dataset's rows, a model or a report, for good."""
+    if not name.startswith(("datasets/", "models/", "reports/")):
+        raise typer.BadParameter("the name begins with datasets/, models/ or reports/")
     if not yes and not STATE.json:
         typer.confirm(f"Delete {name} for good?", abort=True, err=True)
     models: tuple[str, ...] = ()
     with STATE.connect() as client:
         if name.startswith("datasets/"):
             models = client.delete_dataset(name)
+        elif name.startswith("reports/"):
+            client.delete_report(name)
         else:
             client.delete_model(name)
     if STATE.json:

@@ -6,8 +6,9 @@ code  meaning
 0     done
 1     a defect, or a file that cannot be read or written
 2     the command was not understood
-3     the request or the data was refused, too large included
-4     no such dataset, job or model
+3     the request or the data was refused, too large included; a verdict is LOCKED
+      (--fail-if-locked)
+4     no such dataset, job, model or report
 5     not signed in, or not allowed
 6     the server cannot be reached or is too busy, or the timeout was over
 7     the job failed
@@ -99,6 +100,8 @@ def _tell(error: BaseException, code: int) -> None:
             f"Leave such a column out (--drop {column}), declare it a key (--kind {column}=id), "
             f"or state that it names nobody (--acknowledge {column}).\n"
         )
+    if isinstance(error, errors.ModelLocked):
+        sys.stderr.write("`kohort release` says why; a custodian may open it: --override open --reason ...\n")
     if getattr(error, "reason", "") == "BUNDLE_UNTRUSTED" and isinstance(error, Problem):
         sys.stderr.write("Give the server's key by --trusted-key; `kohort capabilities` shows it.\n")
     if isinstance(error, errors.RpcError) and error.request_id and code == FAILED:

@@ -11,15 +11,28 @@ import typer
 
 from kohort.cli.arguments import Labels, Name, Parameters, labels, parameters
 from kohort.cli.data import SubjectKey, Table
+from kohort.cli.evaluating import (
+    Alerts,
+    Budget,
+    Protected,
+    Quasi,
+    Sensitive,
+    Targets,
+    alerts,
+    evaluation_options,
+)
 from kohort.cli.overrides import Acknowledge, Constraints, Drop, Fakes, Kinds, overrides
 from kohort.cli.show import err, out, show_findings, show_job, show_table, write_json
+from kohort.cli.showreport import show_verdict
 from kohort.cli.state import STATE
 from kohort.errors import JobCancelled, JobFailed
 from kohort.progress import headline, rich_view, steps
+from kohort.release import EvaluationOptions
 from kohort.resources import JobInfo, JobState
 from kohort.schema import Finding
 
 if TYPE_CHECKING:
+    from kohort.client import Client
     from kohort.job import Job
 
 _STATES = ", ".join(list(JobState)[1:])
@@ -52,11 +65,23 @@ def train(
     holdout: Annotated[float | None, typer.Option(help="The share of patients kept for evaluation.")] = None,
     device: Annotated[str, typer.Option(help="A device kind or slot, such as cuda or cpu:1.")] = "",
     max_runtime: Annotated[float | None, typer.Option(help="Seconds that the job may run.")] = None,
+    evaluation: Annotated[
+        str | None,
+        typer.Option(metavar="<profile>", help="How the model is evaluated: none, standard or full."),
+    ] = None,
+    target: Targets = None,
+    quasi: Quasi = None,
+    sensitive: Sensitive = None,
+    protected: Protected = None,
+    time_budget: Budget = None,
+    alert: Alerts = None,
     name: Name = "",
     label: Labels = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not wait for the job.")] = False,
 ) -> None:
     """Train a generator, with a live bar."""
+    said = evaluation_options(evaluation, target, quasi, sensitive, protected, budget=time_budget)
+    watched = alerts(alert)
     with STATE.connect() as client:
         dataset = data
         if not data.startswith("datasets/"):
@@ -78,13 +103,16 @@ def train(
             holdout=holdout,
             device=device,
             max_runtime=max_runtime,
+            evaluation=None if said == EvaluationOptions() else said,
+            alerts=watched,
             display_name=name,
             labels=labels(label),
         )
         if detach:
             _answer(job.info)
         else:
-            _follow(job)
+            _tell(job)
+            _release(client, job.info)
 
 
 def watch(
@@ -93,21 +121,31 @@ def watch(
 ) -> None:
     """Follow a job until it is over; with --json, one event on each line, then the job."""
     with STATE.connect() as client:
-        _follow(client.job(job), after)
+        _tell(client.job(job), after)
 
 
-def _follow(job: Job, after: int = 0) -> None:
-    """Shows a job until it is over. Raises JobFailed, JobCancelled."""
+def _tell(job: Job, after: int = 0) -> None:
+    """Shows a job until it is over, and how it ended. Raises JobFailed, JobCancelled."""
+    follow(job, after)
+    if STATE.json or job.state is JobState.SUCCEEDED:
+        _answer(job.info)
+    check_ended(job)
+
+
+def follow(job: Job, after: int = 0) -> None:
+    """Shows a job until it is over: live, or with --json one event on each line."""
     if STATE.json:
         for event in job.events(after_sequence=after):
             write_json(event)
-        write_json(job.refresh())
+        job.refresh()
     else:
         with _view(job) as show:
             findings = _events(job, show)
         show_findings(findings)
-        if job.state is JobState.SUCCEEDED:
-            _answer(job.info)
+
+
+def check_ended(job: Job) -> None:
+    """Raises JobFailed, JobCancelled for a job that ended so."""
     if job.state is JobState.FAILED:
         raise JobFailed(job.info)
     if job.state is JobState.CANCELLED:
@@ -145,6 +183,14 @@ def _view(job: Job) -> Iterator[Callable[[JobInfo], None]]:
     yield tell
 
 
+def _release(client: Client, job: JobInfo) -> None:
+    """Says whether the rows of a model that was trained and evaluated may leave."""
+    if job.report and not STATE.json:
+        release = client.model(job.model).info.release
+        if release is not None:
+            show_verdict(release.verdict, release.state)
+
+
 def _answer(job: JobInfo) -> None:
     if STATE.json:
         write_json(job)
@@ -167,8 +213,21 @@ def jobs(
         write_json(found)
         return
     show_table(
-        ("job", "name", "trainer", "state", "steps", "created", "model"),
-        ((j.name, j.display_name, j.trainer, headline(j), steps(j), j.create_time, j.model) for j in found),
+        ("job", "name", "kind", "trainer", "state", "steps", "created", "model", "report"),
+        (
+            (
+                j.name,
+                j.display_name,
+                j.kind,
+                j.trainer,
+                headline(j),
+                steps(j),
+                j.create_time,
+                j.model,
+                j.report,
+            )
+            for j in found
+        ),
     )
 
 

@@ -27,6 +27,7 @@ from kohort.cli.limits import (
 )
 from kohort.cli.show import err, out, show_findings, show_table, write_json
 from kohort.cli.state import STATE
+from kohort.release import ReleaseWarning
 
 ModelName = Annotated[str, typer.Argument(help="models/...")]
 OptionalUnits = Annotated[
@@ -47,7 +48,7 @@ def models() -> None:
         write_json(found)
         return
     show_table(
-        ("model", "name", "trainer", "size", "private", "trusted", "created"),
+        ("model", "name", "trainer", "size", "private", "trusted", "release", "created"),
         (
             (
                 m.name,
@@ -56,6 +57,7 @@ def models() -> None:
                 f"{m.size_bytes / 1024:,.0f} KiB",
                 "yes" if m.privacy.differentially_private else "no",
                 "yes" if m.verified else "no",
+                "" if m.release is None else m.release.state.upper(),
                 m.create_time,
             )
             for m in found
@@ -113,7 +115,11 @@ def complete(
 
 
 def _write(batches: Iterator[Any], n: int | None, output: Path | None) -> None:
-    written = write_sample(batches, n, output)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ReleaseWarning)
+        written = write_sample(batches, n, output)
+    for warning in caught:
+        err.print(f"! {warning.message}", markup=False, highlight=False)
     if output is None:
         return
     if STATE.json:

@@ -93,6 +93,8 @@ def show_job(job: JobInfo) -> None:
         out.print(f"{job.error.reason}{column}: {job.error.message}", markup=False, highlight=False)
     if job.model:
         out.print(f"model: {job.model}", markup=False, highlight=False)
+    if job.report:
+        out.print(f"report: {job.report}", markup=False, highlight=False)
 
 
 def show_capabilities(found: Capabilities) -> None:
