@@ -11,7 +11,7 @@ How training goes on, ends and is resumed is `trainers.loop`'s affair.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from trainers.base import Floats, Hooks, Indices
+from trainers.base import Floats, Generator, Hooks, Indices
 from trainers.calibration import calibrate
 from trainers.checkpoint import Checkpoint
 from trainers.compute import autocast, clipped, moved, streams
@@ -101,8 +101,14 @@ class Game:
             fused=fused,
         )
 
-    def play(self, seed: int, hooks: Hooks, checkpoint: Checkpoint) -> None:
-        """All epochs, or what a checkpoint leaves of them; raises as `loop.run`.
+    def play(
+        self,
+        seed: int,
+        hooks: Hooks,
+        checkpoint: Checkpoint,
+        present: Callable[[], Generator] | None = None,
+    ) -> None:
+        """All epochs, or what a checkpoint leaves of them; raises as `loop.run`; `present` as in `loop.Plan`.
 
         Rows are drawn as conditions ask for them, whichever the loop names, so
         an epoch is as many steps as go through the table once. There is no
@@ -110,7 +116,7 @@ class Game:
         """
         size = self._settings.rows_per_step
         steps = -(-self._alphas.shape[0] // size)
-        run(self, Plan(steps * size, self._settings.epochs, size, seed), hooks, checkpoint)
+        run(self, Plan(steps * size, self._settings.epochs, size, seed, present=present), hooks, checkpoint)
 
     def step(self, rows: Indices, rng: np.random.Generator) -> Mapping[str, Tensor]:
         """`discriminator_steps`, then one of the generator, on as many rows in whole packs."""

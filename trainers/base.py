@@ -176,6 +176,10 @@ class Hooks:
     checkpoints: Path | None = None
     seconds_left: Callable[[], float] = lambda: math.inf
     """How long fitting may still take; a trainer that has none left returns the best model so far."""
+    watch: Callable[[Callable[[], Generator]], None] = lambda _: None
+    """Told at the end of an epoch how a generator of the present weights is made: it is the hook that
+    decides whether to, and what of the time. It may raise, which ends fitting. Models without epochs
+    say nothing."""
 
     def check(self) -> None:
         """Raises Stopped when a stop was asked for."""

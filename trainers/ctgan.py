@@ -170,6 +170,7 @@ class CtganTrainer:
         from ctgan.synthesizers.ctgan import Generator as Network
 
         from trainers.adversarial import Game, Settings
+        from trainers.snapshot import twin
 
         given = dict(request.parameters)
         g_dims, d_dims = given.pop("generator_dim"), given.pop("discriminator_dim")
@@ -195,9 +196,15 @@ class CtganTrainer:
             )
             sampler = RowSampler.of(conditions, layout, ones, weights)
             game = Game(networks, layout, sampler, alphas, ones, settings, device)
-            game.play(request.seed, hooks, Checkpoint.of(request, hooks, self.info.name, alphas, ones))
-            game.calibrate(request.seed)
-        return CtganGenerator(rows.encoding, layout, conditions, game.generator.cpu(), settings.embedding_dim)
+
+            def finished(played: Game) -> CtganGenerator:
+                played.calibrate(request.seed)
+                network = played.generator.cpu()
+                return CtganGenerator(rows.encoding, layout, conditions, network, settings.embedding_dim)
+
+            checkpoint = Checkpoint.of(request, hooks, self.info.name, alphas, ones)
+            game.play(request.seed, hooks, checkpoint, lambda: finished(twin(game, "generator")))
+            return finished(game)
 
 
 def _layout(rows: EncodedRows, request: FitRequest, most: int, hooks: Hooks) -> Layout:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from kohort.problem import Problem
 from kohort.schema import Finding
-from trainers.base import Doubles, Hooks, Indices, Progress, Stopped
+from trainers.base import Doubles, Generator, Hooks, Indices, Progress, Stopped
 from trainers.checkpoint import Checkpoint, State
 from trainers.compute import free_memory, own_random_state, ran_out_of_memory, streams
 from trainers.snapshot import as_array, below, capture, put, restore, weights
@@ -91,6 +91,8 @@ class Plan:
     weights: Doubles | None = None
     minimum_epochs: int = 0
     """Epochs before which training does not end for lack of a better loss."""
+    present: Callable[[], Generator] | None = None
+    """Makes a generator of the present weights, without changing any (see `trainers.snapshot.twin`)."""
 
 
 Ending = Literal["done", "early", "time"]
@@ -217,6 +219,9 @@ class _Run:
         self._means = means
         self._report(self._plan.epochs)
         self._tell()
+        # Every step and every validation seeds its own random streams: a look changes nothing.
+        if self._plan.present is not None:
+            self._hooks.watch(self._plan.present)
         if self._checkpoint.due:
             self._checkpoint.save(self._capture())
 

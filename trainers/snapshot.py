@@ -1,9 +1,10 @@
-"""Networks and their optimisers at one moment, as arrays by dotted names that a checkpoint can hold."""
+"""Networks and their optimisers at one moment: as arrays that a checkpoint can hold, or as a twin."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,15 @@ from trainers.checkpoint import State
 
 Modules = Mapping[str, nn.Module]
 Optimisers = Mapping[str, Optimizer]
+
+_Learner = TypeVar("_Learner")
+
+
+def twin(learner: _Learner, network: str) -> _Learner:
+    """The same learner over the same rows, but for a copy of the attribute `network`: it can be finished."""
+    other = copy.copy(learner)
+    setattr(other, network, copy.deepcopy(getattr(learner, network)))
+    return other
 
 
 def capture(modules: Modules, optimisers: Optimisers) -> State:

@@ -211,6 +211,7 @@ class TabddpmTrainer:
         from trainers.compute import seeded
         from trainers.diffusion import FlowLearner, FlowNetwork
         from trainers.loop import Plan, run
+        from trainers.snapshot import twin
 
         given = request.parameters
         rng = np.random.default_rng(request.seed)
@@ -234,7 +235,16 @@ class TabddpmTrainer:
         )
         batch = batch_of(given, parts[0].rows, _STEPS)
         weights = rows.weights if request.equal_patients else None
-        plan = Plan(parts[0].rows, given["epochs"], batch, request.seed, given["patience"], weights)
+
+        def present() -> Generator:
+            # Without the classes' biases, which take twenty rounds to find.
+            network = twin(learner, "average").finish()
+            plain = FlowGenerator(rows.encoding, points, network, given["steps"], places)
+            return _ranked(plain, rows, *_noise(points, _RANKED[0], request.seed))
+
+        plan = Plan(
+            parts[0].rows, given["epochs"], batch, request.seed, given["patience"], weights, present=present
+        )
         arrays = [array for part in parts for array in (part.numbers, part.known, part.ones)]
         run(learner, plan, hooks, Checkpoint.of(request, hooks, self.info.name, *arrays))
 
@@ -248,13 +258,22 @@ def _calibrated(plain: FlowGenerator, table: FlowRows, rows: EncodedRows, seed: 
     from trainers.diffusion import calibrate
 
     points = plain.points
-    count = int(np.clip(_RANKED_CELLS // points.width, *_RANKED))
+    normal, uniform = _noise(points, int(np.clip(_RANKED_CELLS // points.width, *_RANKED)), seed)
+    calibrate(plain.network, points, table.ones, rows.weights, plain.steps, normal)
+    return _ranked(plain, rows, normal, uniform)
+
+
+def _noise(points: Points, count: int, seed: int) -> tuple[Floats, Floats]:
+    """Normals and uniforms of so many rows that a flow is measured on."""
     noise = np.random.default_rng([count, seed])
     normal = noise.standard_normal((count, points.width), dtype=np.float32)
-    calibrate(plain.network, points, table.ones, rows.weights, plain.steps, normal)
-    end = plain.run(normal)
     uniform = noise.random((count, points.layout.uniforms), dtype=np.float32)
-    uniform = np.maximum(uniform, np.float32(2.0**-24))
+    return normal, np.maximum(uniform, np.float32(2.0**-24))
+
+
+def _ranked(plain: FlowGenerator, rows: EncodedRows, normal: Floats, uniform: Floats) -> FlowGenerator:
+    """With numbers mapped to their columns' distributions, measured on these rows."""
+    points, end = plain.points, plain.run(normal)
     drawn = points.layout.read(end[:, points.numbers :], uniform)
     return replace(plain, maps=_maps(rows.encoding, plain.places, end, drawn))
 

@@ -59,6 +59,7 @@ def fit_autoencoder(
     from trainers.autoencoder import Autoencoder, AutoencoderLearner
     from trainers.compute import seeded
     from trainers.loop import Plan, run
+    from trainers.snapshot import twin
 
     given, device = request.parameters, torch.device(request.device)
     rng = np.random.default_rng(request.seed)
@@ -77,15 +78,27 @@ def fit_autoencoder(
     learner = AutoencoderLearner(model, layout, built, cells, asked, classes, device)
     batch = batch_of(given, cells[0].rows, _STEPS)
     weights = rows.weights if request.equal_patients else None
-    plan = Plan(cells[0].rows, given["epochs"], batch, request.seed, given["patience"], weights)
+
+    def finished(trained: AutoencoderLearner) -> DecoderGenerator:
+        decoder, deviations = trained.finish(request.seed, weights)
+        latent = built.embedding_dim
+        generator = DecoderGenerator(
+            rows.encoding, layout, decoder, latent, deviations, None if told is None else told[0]
+        )
+        return generator.with_ranks(_RANKED, request.seed)
+
+    plan = Plan(
+        cells[0].rows,
+        given["epochs"],
+        batch,
+        request.seed,
+        given["patience"],
+        weights,
+        present=lambda: finished(twin(learner, "model")),
+    )
     arrays = _arrays(cells, asked)
     run(learner, plan, hooks, Checkpoint.of(request, hooks, name, *arrays))
-    decoder, deviations = learner.finish(request.seed, weights)
-    latent = built.embedding_dim
-    generator = DecoderGenerator(
-        rows.encoding, layout, decoder, latent, deviations, None if told is None else told[0]
-    )
-    return generator.with_ranks(_RANKED, request.seed)
+    return finished(learner)
 
 
 def _told(

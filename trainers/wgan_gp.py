@@ -85,6 +85,7 @@ def fit_gan(
 
     from trainers.compute import seeded
     from trainers.loop import Plan, run
+    from trainers.snapshot import twin
 
     given = request.parameters
     rng = np.random.default_rng(request.seed)
@@ -96,11 +97,22 @@ def fit_gan(
         learner = build(given, layout, cells, torch.device(request.device))
     batch = batch_of(given, cells.rows, _STEPS)
     weights = rows.weights if request.equal_patients else None
-    plan = Plan(cells.rows, epochs, batch, request.seed, weights=weights)
+
+    def finished(trained: GanLearner) -> DecoderGenerator:
+        network = trained.finish(request.seed, weights)
+        generator = DecoderGenerator(rows.encoding, layout, network, given["embedding_dim"])
+        return generator.with_ranks(_RANKED, request.seed)
+
+    plan = Plan(
+        cells.rows,
+        epochs,
+        batch,
+        request.seed,
+        weights=weights,
+        present=lambda: finished(twin(learner, "average")),
+    )
     run(learner, plan, hooks, Checkpoint.of(request, hooks, name, cells.alphas, cells.ones))
-    network = learner.finish(request.seed, weights)
-    generator = DecoderGenerator(rows.encoding, layout, network, given["embedding_dim"])
-    return generator.with_ranks(_RANKED, request.seed)
+    return finished(learner)
 
 
 class WganGpTrainer:
