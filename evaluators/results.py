@@ -206,7 +206,9 @@ def _said(value: dict[str, Any]) -> dict[str, Any]:
     return {
         k: v
         for k, v in value.items()
-        if v is not None and v not in ("", [], {}) and not (isinstance(v, float) and not math.isfinite(v))
+        if v is not None
+        and not (isinstance(v, str | list | dict) and not v)  # a scalar of numpy has no truth beside a list
+        and not (isinstance(v, float) and not math.isfinite(v))
     }
 
 
