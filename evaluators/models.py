@@ -226,7 +226,9 @@ class _Sklearn:
         self._coder = _Coder(inputs, frame)
         self._model = _model(kind, bool(classes), seed & (2**31 - 1), threads)
         self._unit = _Unit.of(outcome, classes)
-        with warnings.catch_warnings():
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        with warnings.catch_warnings(), threadpool_limits(limits=threads):
             # Not converged in so many steps is a model like any other: it is measured, not trusted.
             warnings.simplefilter("ignore")
             self._model.fit(self._coder.code(frame), self._unit.to(outcome))

@@ -26,6 +26,7 @@ from evaluators.results import (
     Result,
     Series,
 )
+from evaluators.utility import subgroups
 from evaluators.utility.arms import Arms, arms
 from evaluators.utility.scores import (
     CLASS_SCORES,
@@ -238,4 +239,7 @@ def _tidy(values: object) -> list[float]:
     return [round(float(v), 4) for v in np.asarray(values, np.float64)]
 
 
-EVALUATORS = (Evaluator("transfer", Family.UTILITY, METRICS, run, frozenset({Need.HOLDOUT, Need.TARGET})),)
+EVALUATORS = (
+    Evaluator("transfer", Family.UTILITY, METRICS, run, frozenset({Need.HOLDOUT, Need.TARGET})),
+    subgroups.EVALUATOR,
+)
