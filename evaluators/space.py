@@ -19,8 +19,10 @@ from trainers.base import Doubles, Floats, Indices
 
 MOST_LEVELS = 64
 """Levels of one column that have a corner of their own."""
+_FARTHEST = 1e3
+"""No double is as far from the middle, except for overflow."""
 _CHUNK = 1 << 22
-"""Distances held at once."""
+"""Distances, or coordinates of candidates, held at once."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class _Scale:
         if self.corners is None:
             numbers = np.asarray(values, np.float64)
             null = np.isnan(numbers)
-            bent = np.arcsinh((np.where(null, self.middle, numbers) - self.middle) / self.width)
-            return np.stack([bent, null], axis=1).astype(np.float32)
+            with np.errstate(over="ignore"):  # between the ends of the doubles
+                bent = np.arcsinh((np.where(null, self.middle, numbers) - self.middle) / self.width)
+            return np.stack([np.clip(bent, -_FARTHEST, _FARTHEST), null], axis=1).astype(np.float32)
         out = np.zeros((len(values), self.size), np.float32)
         codes = np.asarray(values, np.int64)
         at = np.where(codes < 0, self.size - 1, self.corners[codes]) if len(self.corners) else codes * 0
@@ -76,8 +79,9 @@ def _scale(view: View, frame: Frame) -> _Scale:
         if not len(known):
             return _Scale(view)
         low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-        width = float(high - low) / 2 or float(known.std()) or 1.0
-        return _Scale(view, float(middle), width)
+        with np.errstate(over="ignore", invalid="ignore"):
+            width = float(high / 2 - low / 2) or float(known.std()) or 1.0
+        return _Scale(view, float(middle), width if np.isfinite(width) else float(np.finfo(np.float64).max))
     counts = np.bincount(values[values >= 0], minlength=len(view.levels))
     frequent = np.argsort(-counts, kind="stable")[:MOST_LEVELS]
     corners = np.full(len(view.levels), len(frequent), np.int64)
@@ -103,12 +107,13 @@ def nearest(points: Floats, among: Floats, k: int = 1, *, same: bool = False) ->
     if k <= 0:
         return found, places
     squares = np.einsum("ij,ij->i", among, among)
-    step = max(1, _CHUNK // max(1, len(among)))
     # The expansion of the square loses digits: a few more candidates, then the differences themselves.
     spare = min(k + 4, len(among) - same)
+    step = max(1, _CHUNK // max(1, len(among), spare * points.shape[1]))
     for first in range(0, len(points), step):
         part = points[first : first + step]
-        rough = squares[None, :] - 2 * (part @ among.T)
+        rough = (-2 * part) @ among.T
+        rough += squares
         if same:
             rows = np.arange(len(part))
             rough[rows, first + rows] = np.inf

@@ -51,8 +51,9 @@ class Scores:
     def hits(self, rank: int, *, ties: bool = False) -> int:
         """Members above the rank-th greatest of the others (with `ties`, or equal to it)."""
         members, others = self.ordered
-        side = "left" if ties else "right"
-        return len(members) - int(np.searchsorted(members, others[-rank], side))
+        threshold = float(others[-rank])
+        below = members < threshold if ties else members <= threshold
+        return len(members) - int(below.sum())
 
     @property
     def advantage(self) -> float:
