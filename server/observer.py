@@ -18,7 +18,7 @@ from server.store import Store
 from server.threads import Threads
 
 _EVALUATING = "evaluating"
-_CENSUS_SECONDS = 5.0
+CENSUS_SECONDS = 5.0
 _log = structlog.get_logger(log="observer")
 
 
@@ -66,7 +66,7 @@ class Observer:
             await asyncio.sleep(self._every)
 
     async def look(self) -> None:
-        """Counts what is new."""
+        """Counts what is new, and every few seconds what there is."""
         if self._number is None:
             self._number = await self._threads.run(self._store.jobs.last_event_number)
         while events := await self._threads.run(self._store.jobs.tail, self._number):
@@ -77,7 +77,7 @@ class Observer:
         counts = await self._threads.run(self._store.jobs.counts)
         for state in STATES:
             self._metrics.jobs.labels(state).set(counts[JobState(state)])
-        if time.monotonic() - self._census_at >= _CENSUS_SECONDS:
+        if time.monotonic() - self._census_at >= CENSUS_SECONDS:
             await self._threads.run(self._census.take)
             self._census_at = time.monotonic()
 

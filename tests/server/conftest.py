@@ -161,6 +161,19 @@ async def stubs(start: Start) -> Stubs:
     return (await start())[1]
 
 
+@pytest.fixture
+async def house(start: Start, tmp_path: Path) -> AsyncIterator[Any]:
+    """See `tests.server.reported.House`."""
+    from tests.server.reported import House
+
+    file = tmp_path / "tokens.json"
+    tokens = House.tokens(file)
+    server, stubs = await start(tokens_file=file, max_evaluations_per_day=3, metrics_port=0)
+    made = House(server, stubs, tokens)
+    yield made
+    made.worker.close()
+
+
 async def collect(stream: Any) -> list[Any]:
     """Every message of a stream."""
     return [message async for message in stream]
