@@ -157,7 +157,10 @@ def report_on_tables(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
     return write_report(Subject(train, synthetic, holdout, None, findings), spec, reporter, spec.about)
 
 
-def incomplete(problem: Problem | None) -> Finding:
-    """What a person is told whose model was published without a report."""
-    why = "its libraries are not installed here" if problem is None else problem.message
+def incomplete(error: Exception | None) -> Finding:
+    """What a person is told whose model was published without a report; None: the libraries lack."""
+    if isinstance(error, Problem):
+        why = error.message
+    else:  # an exception's text may quote a cell
+        why = f"it raised {type(error).__name__}" if error else "its libraries are not installed here"
     return Finding("EVALUATION_INCOMPLETE", f"the model was not evaluated: {why}")

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kohort.bundle import read_bundle
-from kohort.problem import Problem
 from kohort.programs import SampleSpec
 from kohort.schema import Finding, Schema
 from server import evaluating
@@ -143,8 +142,10 @@ def _evaluate(
     try:
         # Read again: until now nothing of the hold-out was to be had.
         return evaluating.report_on_model(spec, reporter, forecast.losses)
-    except Problem as problem:
-        hooks.warn(evaluating.incomplete(problem))
+    except Stopped:
+        raise
+    except Exception as error:
+        hooks.warn(evaluating.incomplete(error))
         return None
 
 
