@@ -32,7 +32,7 @@ OTHER = "other"
 def figures(case: Case) -> Iterator[Figure]:
     """One of each column, and one of their nulls."""
     rng = case.rng("marginal_figures")
-    real = real_rows(case).sample(2 * PAIR_ROWS, rng)
+    real = real_rows(case, PAIR_ROWS, rng)
     synthetic = case.synthetic.sample(PAIR_ROWS, rng)
     views = case.layout.views[:COLUMNS]
     k = case.options.min_patients
@@ -143,8 +143,8 @@ def _merge(patients: Indices, k: int, codes: Indices, subjects: Indices) -> Indi
 
 def round_edges(low: float, high: float, whole: bool, most: int = CATEGORIES - 2) -> Doubles:
     """Multiples of 1, 2 or 5 times a power of ten from low to high, at most `most` + 1."""
-    if not low < high:
-        # One point: what lies below it, and what does not.
+    if not low < high or math.isinf(high - low):
+        # What lies below a point, and what does not.
         return np.array([round(low)]) if whole else np.array([float(f"{low:.3g}")])
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))

@@ -113,11 +113,19 @@ def _number(view: View, sides: Sides, headline: _Headline) -> Iterator[Result]:
             for part in found.values():
                 part.append(float("nan"))
             continue
-        found["wasserstein"].append(wasserstein(real, shares(fine), at) / scale if scale else float("nan"))
+        found["wasserstein"].append(_moved(real, shares(fine), at, scale))
         found["jensen_shannon"].append(jensen_shannon(shares(binned[0]), shares(binwise)))
         found["hellinger"].append(hellinger(shares(binned[0]), shares(binwise)))
     for name, both in found.items():
         yield from _pair(name, view, both, sides)
+
+
+def _moved(p: Doubles, q: Doubles, at: Doubles, scale: float) -> float:
+    """The Wasserstein distance in parts of `scale`; nan where that is none."""
+    if not 0 < scale < np.inf:
+        return float("nan")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return wasserstein(p, q, at / scale)
 
 
 def _category(view: View, sides: Sides, headline: _Headline) -> Iterator[Result]:
@@ -174,10 +182,9 @@ def _coarse(counts: Doubles, size: int) -> tuple[Indices, int]:
 def _scale(counts: Doubles, at: Doubles) -> float:
     """What the middle 98 % of the values span, else all."""
     low, high = np.searchsorted(np.cumsum(counts), np.array([0.01, 0.99]) * counts.sum())
-    if at[low] < at[high]:
-        return float(at[high] - at[low])
     held = at[counts > 0]
-    return float(held[-1] - held[0])
+    with np.errstate(over="ignore"):
+        return float(at[high] - at[low]) or float(held[-1] - held[0])
 
 
 def _missingness(view: View, sides: Sides, headline: _Headline) -> Iterator[Result]:
@@ -209,9 +216,10 @@ def _adherence(view: View, case: Case, sides: Sides) -> Iterator[Result]:
         return
     if view.number:
         try:
-            low, high = StatisticsSource().bounds(
-                held, train.subjects[~train.null(view.name)], case.options.min_patients
-            )
+            with np.errstate(over="ignore", invalid="ignore"):
+                low, high = StatisticsSource().bounds(
+                    held, train.subjects[~train.null(view.name)], case.options.min_patients
+                )
         except Problem:  # values of fewer than k patients
             return
         inside = [float(((part >= low) & (part <= high)).mean()) if part.size else np.nan for part in cells]

@@ -136,12 +136,14 @@ def _named(name: str, pattern: str, **bounds: tuple[float, float]) -> _Plausible
 _RANGES = (
     _named("age", "age|alter", a=(0, 120), mo=(0, 1440), wk=(0, 6264), d=(0, 43_830)),
     _named("year_of_birth", "year_of_birth|birth_year|yob|geburtsjahr", a=(1850, 2100)),
-    _named("percentage", "percent|percentage|pct|prozent|spo2|sao2|oxygen_saturation", **{"%": (0, 100)}),
+    _named(
+        "percentage", "percent|percentage|pct|prozent|spo_2|sp_o_2|sao_2|oxygen_saturation", **{"%": (0, 100)}
+    ),
     _named("heart_rate", "heart_rate|heartrate|pulse(?!_pressure)|puls", **{"/min": (0, 350)}),
     _named("respiratory_rate", "respiratory_rate|resp_rate|atemfrequenz", **{"/min": (0, 150)}),
     _named(
         "temperature",
-        "temperature|body_temp|temperatur|koerpertemperatur",
+        "temperature|temp|temperatur|koerpertemperatur",
         **{"Cel": (20, 45), "[degF]": (68, 113), "K": (293, 318)},
     ),
     _named("systolic", "systolic|sbp|sysbp|systolisch", **{"mm[Hg]": (20, 350), "kPa": (2, 47)}),

@@ -122,11 +122,12 @@ def patients_of(codes: Indices, subjects: Indices, size: int) -> Indices:
     return patients_per_code(codes, subjects, size)
 
 
-def real_rows(case: Case) -> Frame:
-    """The training rows and the hold-out, as patients of their own each."""
-    train, held = case.train, case.holdout
-    if held is None:
+def real_rows(case: Case, rows: int, rng: np.random.Generator) -> Frame:
+    """Training rows and held-out ones, at most so many of each, as patients of their own."""
+    train = case.train.sample(rows, rng)
+    if case.holdout is None:
         return train
+    held = case.holdout.sample(rows, rng)
     shift = int(train.subjects.max(initial=-1)) + 1
     values = {name: np.concatenate([train[name], held[name]]) for name in train.values}
     return Frame(train.layout, values, np.concatenate([train.subjects, held.subjects + shift]))

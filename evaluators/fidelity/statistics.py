@@ -125,7 +125,8 @@ def describe(values: Doubles, subjects: Indices, k: int) -> dict[str, float]:
         # With several rows per patient this is near enough: no quantile is a single patient's.
         if min(level, 1 - level) * count >= k:
             found[name] = float(np.quantile(known, level))
-    found["minimum"], found["maximum"] = StatisticsSource().bounds(known, patients, k)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found["minimum"], found["maximum"] = StatisticsSource().bounds(known, patients, k)
     distinct, codes = np.unique(known, return_inverse=True)
     found["distinct_values"] = float(distinct.size)
     common = int(np.argmax(np.bincount(codes)))
