@@ -101,8 +101,8 @@ def show_release(model: str, release: Release) -> None:
 def show_policy(policy: ReleasePolicy) -> None:
     """The rules, and what holds where nothing is known."""
     show_table(
-        ("metric", "guards", "broken when", "then"),
-        ((rule.metric, rule.kind, rule, rule.effect) for rule in policy.rules),
+        ("broken when", "guards", "then"),
+        ((rule, rule.kind, rule.effect) for rule in policy.rules),
     )
     _say(f"\nwithout {policy.min_holdout_patients:,} patients held out nothing is known")
     _say(f"a model without a report is {'LOCKED' if policy.require_report else 'INCONCLUSIVE'}")
