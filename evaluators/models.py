@@ -249,7 +249,7 @@ def _model(kind: ModelKind, classify: bool, seed: int, threads: int) -> Any:
     if kind is ModelKind.LINEAR:
         return LogisticRegression(max_iter=200, C=1.0) if classify else Ridge(alpha=1.0)
     forest = RandomForestClassifier if classify else RandomForestRegressor
-    return forest(100, min_samples_leaf=2, max_depth=16, random_state=seed, n_jobs=threads)
+    return forest(100, min_samples_leaf=5, max_depth=16, random_state=seed, n_jobs=threads)
 
 
 class _Coder:
@@ -264,7 +264,8 @@ class _Coder:
             values = frame[view.name]
             if view.number:
                 known = values[~np.isnan(values)]
-                width = float(known.std()) if len(known) else 0.0
+                with np.errstate(over="ignore"):
+                    width = float(known.std()) if len(known) else 0.0
                 usable = np.isfinite(width) and width > 0
                 self._scales[view.name] = (
                     float(np.median(known)) if len(known) else 0.0,
