@@ -18,19 +18,17 @@ _NEAR = 0.97
 _FAIRLY_NEAR = 0.9
 """Of what other real patients reach."""
 _NO_LESS = 0.98
-_EASILY = 0.8
-"""The AUC from which on a program is said to tell rows apart easily."""
 
 _SHORT = {
     "membership_inference_auc": "who was learned from can be told",
     "membership_inference_tpr": "who was learned from can be told",
-    "membership_inference_tpr_excess": "some of those learned from can be told for certain",
+    "membership_inference_tpr_excess": "some of those who were learned from stand out",
     "identical_match_excess": "rows of patients are repeated",
     "identical_match_share": "rows of patients are repeated",
     "attribute_inference_advantage": "hidden values of patients can be guessed",
     "inference_risk": "hidden values of patients can be guessed",
     "singling_out_risk": "patients can be singled out",
-    "linkability_risk": "records of one patient can be linked",
+    "linkability_risk": "parts of a patient's record can be linked",
     "reidentification_risk": "patients can be found again",
     "column_similarity": "single columns differ from real ones",
     "pair_similarity": "relations between columns differ from real ones",
@@ -128,10 +126,9 @@ def _apart(metrics: Sequence[Metric]) -> str:
     if not found:
         return ""
     worst = max(found, key=lambda m: m.value)
-    how = "easily" if worst.value >= _EASILY else "sometimes" if worst.value >= 0.6 else "hardly"
     return (
-        f"a program trained to tell them apart can do so {how} "
-        f"(right in {_hundred(worst.value)} of 100 pairs, where guessing gives 50)"
+        "of a real and a synthetic row, a program trained for it picks the synthetic one in "
+        f"{_hundred(worst.value)} of 100 cases (50 would be guessing)"
     )
 
 
@@ -179,7 +176,7 @@ def _leaks(metrics: Sequence[Metric]) -> tuple[list[str], str]:
     if any(_beyond(m, 0.5) for m in membership):
         found.append(f"tell patients who were learned from, better than by chance ({rate})")
     elif any(_beyond(m, 0.0) for m in _all(metrics, "membership_inference_tpr_excess")):
-        found.append("tell a few patients who were learned from, with near certainty")
+        found.append("tell some patients who were learned from, with few false alarms")
     if any(_beyond(m, 0.0) for m in _all(metrics, "identical_match_excess")):
         found.append("find rows of patients repeated in full, more often than by coincidence")
     guesses = (*_all(metrics, "attribute_inference_advantage"), *_all(metrics, "inference_risk"))
@@ -238,8 +235,10 @@ def _untested(evaluation: Evaluation) -> list[str]:
     if not evaluation.roles.protected:
         said.append("No columns were named whose groups should fare alike: fairness was not looked at.")
     if evaluation.left_out:
-        parts = list(dict.fromkeys(one.part.replace("_", " ") for one in evaluation.left_out))
-        said.append(f"Left out, with reasons further down: {_and(parts)}.")
+        parts = list(
+            dict.fromkeys(one.part.partition(":")[0].replace("_", " ") for one in evaluation.left_out)
+        )
+        said.append(f"Left out in whole or in part, with reasons further down: {_and(parts)}.")
     return said
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from evaluators.report.heatmap import heatmap
@@ -15,6 +17,10 @@ MOST_BARS = 60
 _LINE = FONT + 4
 _ROC_LEAST = 1e-3
 """The lowest false-positive rate of a logarithmic axis."""
+_RISING = re.compile(r"(?:below |[<≤] ?|\[|\()?([-−]?\d+(?:\.\d+)?)(?:(?: to |, ?| ?– ?| and ).*)?")
+_ASIDE = ("other", "others", "missing", "null")
+_SCATTERED = ("dimension_wise_probability",)
+"""Lines whose points belong to things without an order."""
 
 
 def draw(
@@ -56,13 +62,19 @@ def _range(plot: Plot, *, zero: bool) -> tuple[float, float]:
 
 def _lines(plot: Plot, ident: str, wide: float, high: float, log_x: bool) -> str:
     svg = Svg(ident, plot.title, plot.description)
-    top = _legend(svg, plot, wide, "line")
+    scattered = plot.name.partition(":")[0] in _SCATTERED
+    top = _legend(svg, plot, wide, "point" if scattered else "line")
     y_low, y_high = _range(plot, zero=False)
     xs = [x for curve in plot.curves for x in curve.x if math.isfinite(x)]
     x_low, x_high = (min(xs), max(xs)) if xs else (0.0, 1.0)
     x_high = x_high if x_high > x_low else x_low + 1
     if log_x:
-        x_low, x_high = _ROC_LEAST, max(x_high, _ROC_LEAST * 10)
+        drawn = [c for c in plot.curves if c.mark != "ref"]
+        first = min((x for curve in drawn for x in curve.x if x > 0), default=_ROC_LEAST)
+        least = min(max(_ROC_LEAST, 10.0 ** math.floor(math.log10(first) + 1e-9)), 0.1)
+        x_low, x_high = least, max(x_high, least * 10)
+    elif 0 < x_low < x_high / 3:
+        x_low = 0.0
     bottom = high - _LINE - (_LINE if plot.x_label else 0) - 4
     y = Scale(y_low, y_high, bottom, top)
     left = _y_axis(svg, plot, y, wide, top, bottom)
@@ -76,9 +88,10 @@ def _lines(plot: Plot, ident: str, wide: float, high: float, log_x: bool) -> str
         points = list(zip(curve.x, curve.y, strict=False))
         if len(curve.low) == len(curve.high) == len(points) > 1:
             _band(svg, curve, x, y)
-        for run in _runs(points, _ROC_LEAST if log_x else None):
-            if len(run) == 1:
-                svg.add("circle", cx=x(run[0][0]), cy=y(run[0][1]), r=3, class_=f"bar {curve.mark}")
+        for run in _runs(points, x_low if log_x else None):
+            if len(run) == 1 or (scattered and curve.mark != "ref"):
+                for a, b in run:
+                    svg.add("circle", cx=x(a), cy=y(b), r=3, class_=f"point {curve.mark}")
             else:
                 shown = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in run)
                 svg.add("polyline", points=shown, class_=f"line {curve.mark}")
@@ -132,10 +145,10 @@ def _bars(plot: Plot, ident: str, wide: float, high: float) -> str:
 
 
 def _ordered(names: Sequence[str]) -> bool:
-    """Whether they are numbers or intervals of such, of which every nth can stand for all."""
-    return all(
-        name[:1].isdigit() or name[:1] in "-−[(<≤>≥" for name in names if name not in ("other", "missing")
-    )
+    """Whether they are rising numbers or intervals of such, of which every nth can stand for all."""
+    found = [_RISING.fullmatch(name) for name in names if name.casefold() not in _ASIDE]
+    starts = [float(match.group(1).replace("−", "-")) for match in found if match]
+    return len(starts) == len(found) and all(a <= b for a, b in pairwise(starts))
 
 
 def _upright(svg: Svg, plot: Plot, shown: Sequence[str], wide: float, high: float) -> str:

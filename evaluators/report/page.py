@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from evaluators.report.attacks import NAMES, Attacks, attacks
 from evaluators.report.charts import draw
 from evaluators.report.plot import Plot
 from evaluators.report.svg import clean
@@ -51,6 +52,13 @@ _SECTIONS = (
 _POLICY = (
     "default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
 )
+_TITLES = {
+    "correlation": "Associations of columns",
+    "marginal": "Columns one by one",
+    "detection": "Telling synthetic rows from real ones",
+    "tstr": "Predictions",
+}
+"""Of galleries, by the kind of figure; others by the kind itself."""
 _SMALL, _SQUARE, _WIDE = 330, 440, 680
 _MOST_SHOWN = 24
 """Small pictures of one kind before the rest is folded away."""
@@ -87,6 +95,7 @@ class Section:
     ident: str
     title: str
     lead: str
+    attacks: Attacks | None
     rows: list[Row]
     absent: list[str]
     galleries: list[Gallery]
@@ -111,12 +120,12 @@ def render(report: Mapping[str, Any]) -> str:
         title=clean(report.get("display_name") or report.get("name") or "Evaluation of synthetic rows"),
         facts=_facts(report),
         badge=badge(report, defined),
-        sentences=[clean(one) for one in report.get("summary", ())],
-        limits=[clean(one) for one in report.get("limits", ())],
+        sentences=[_unbroken(one) for one in report.get("summary", ())],
+        limits=[_unbroken(one) for one in report.get("limits", ())],
         counts=_counts(report.get("counts", {})),
         sections=_sections(metrics, figures, defined),
         training=_galleries([f for f in figures if _kind(f) == "training"], "training"),
-        definitions=_definitions(defined),
+        definitions=_definitions(defined, {m.get("name", "") for m in metrics}),
         left_out=[
             (clean(one.get("part", "")).replace("_", " "), clean(one.get("reason", "")))
             for one in report.get("left_out", ())
@@ -143,10 +152,11 @@ def _sections(
             ident,
             said,
             lead,
-            *headlines(name, metrics, defined),
+            attacks(metrics, defined) if name == "PRIVACY" else None,
+            *headlines(name, metrics, defined, NAMES),
             _galleries([f for f in figures if family(f) == name and _kind(f) != "training"], ident),
             matrices(name, metrics, defined),
-            groups(name, metrics, defined),
+            groups(name, metrics, defined, NAMES),
         )
         for name, ident, said, lead in _SECTIONS
     ]
@@ -161,30 +171,31 @@ def _roc(figure: Mapping[str, Any]) -> bool:
 
 
 def _galleries(figures: Sequence[Mapping[str, Any]], ident: str) -> list[Gallery]:
-    """By the part of the name before the colon, in the order given."""
+    """By the part of the name before the colon, in the order given; those that are alone stand together."""
     found: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
     for at, figure in enumerate(figures):
         found.setdefault(_kind(figure), []).append((at, figure))
+    alone = [kind for kind, members in found.items() if len(members) == 1]
+    if len(alone) > 1:
+        found = {"": [found[kind][0] for kind in alone]} | {k: v for k, v in found.items() if k not in alone}
     made = []
     for kind, members in found.items():
         size = _size(kind, [figure for _, figure in members])
         pictures = [p for at, f in members if (p := _picture(f, f"{ident}{at}", size)) is not None]
         if pictures:
-            said = clean(kind.replace("_", " ")).capitalize() if len(pictures) > 1 else ""
-            said = {
-                "Correlation": "Correlations",
-                "Marginal": "Columns one by one",
-                "Tstr": "Predictions",
-            }.get(said, said)
+            said = _TITLES.get(kind, clean(kind.replace("_", " ")).capitalize()) if len(pictures) > 1 else ""
             made.append(Gallery(said, size, pictures[:_MOST_SHOWN], pictures[_MOST_SHOWN:]))
     return made
 
 
 def _size(kind: str, figures: Sequence[Mapping[str, Any]]) -> str:
-    heat = all(str(f.get("kind", "")).endswith("HEATMAP") for f in figures)
-    if (heat and len(figures) > 1) or kind == "marginal" or len(figures) > 4:
+    """What has many of its kind is small; a heat map needs room for its names."""
+    if all(str(f.get("kind", "")).endswith("HEATMAP") for f in figures):
+        names = max(len(f.get("categories", ())) for f in figures)
+        return "small" if names <= 16 and len(figures) > 1 else "square" if names <= 28 else "wide"
+    if kind and (kind == "marginal" or len(figures) > 4):
         return "small"
-    return "square" if len(figures) > 1 or heat or any(map(_roc, figures)) else "wide"
+    return "square" if len(figures) > 1 or any(map(_roc, figures)) else "wide"
 
 
 def _picture(figure: Mapping[str, Any], ident: str, size: str) -> Picture | None:
@@ -229,6 +240,10 @@ def _with_ends(y: Sequence[float], low: Sequence[float], high: Sequence[float], 
     return short(y[at])
 
 
+def _unbroken(text: object) -> str:
+    return clean(text).replace(" %", "\u00a0%")
+
+
 def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was evaluated, when."""
     keys = {
@@ -259,14 +274,16 @@ def _counts(counts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _definitions(defined: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[dict[str, str]]]]:
-    """By family, each with title, description, which values are better, and the source."""
+def _definitions(
+    defined: Mapping[str, Mapping[str, Any]], measured: set[str]
+) -> list[tuple[str, list[dict[str, str]]]]:
+    """Of what was measured, by family: title, description, which values are better, and the source."""
     better = {"HIGHER": "Higher is better.", "LOWER": "Lower is better."}
     found = []
     for of, _, said, _ in _SECTIONS:
         entries = []
         for name, info in defined.items():
-            if family(info) != of:
+            if family(info) != of or name not in measured:
                 continue
             direction = str(info.get("direction", "")).removeprefix("METRIC_DIRECTION_")
             target = f"Best at {number(info.get('target') or 0)}." if direction == "TARGET" else ""

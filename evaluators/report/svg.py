@@ -14,8 +14,8 @@ from html import escape
 
 FONT = 11.0
 """The size of all text, in pixels of the picture."""
-_WIDTH = 0.56
-"""Of a common character, in ems of a sans-serif face; wide ones are one em."""
+_WIDTH = 0.62
+"""Of a common character, in ems of a wide sans-serif face; wide ones are one em."""
 # Control characters but tab and newline; overrides of the writing direction, which would turn what follows;
 # halves of surrogate pairs and non-characters, which no file may hold.
 _UNSAFE = re.compile(
@@ -42,7 +42,7 @@ def _char(character: str) -> float:
     return (
         0.68
         if character.isupper() or character == "_"
-        else 0.3
+        else 0.36
         if character in "iljt.,:;|'!()[] "
         else _WIDTH
     )
@@ -166,11 +166,13 @@ def legend(
         room = min(width(name), wide - 24)
         if x > left and x + 20 + room > left + wide:
             x, y = left, y + 17
-        if kind == "line":
+        if kind == "line" or mark == "ref":
             svg.add("line", x1=x, x2=x + 16, y1=y - 4, y2=y - 4, class_=f"line {mark}")
+        elif kind == "point":
+            svg.add("circle", cx=x + 5, cy=y - 4, r=4, class_=f"point {mark}")
         else:
             svg.add("rect", x=x, y=y - 9, width=11, height=10, class_=f"bar {mark}")
-        shift = 21 if kind == "line" else 16
+        shift = 21 if kind == "line" or mark == "ref" else 16
         svg.label(name, x + shift, y, room + 1)
         x += shift + room + 14
     return y + 8

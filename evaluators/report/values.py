@@ -38,6 +38,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
 """What a report is expected to say of each family; what it does not is shown as not measured."""
 MISSING = "not measured"
 _MOST_ROWS = 40
+_KEYS = {"fpr": "false-positive rate"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Row:
     where: str = ""
     value: str = MISSING
     interval: str = ""
+    level: str = ""
+    """Of the interval, where it is not 95 %."""
     null: str = ""
     baseline: str = ""
     size: str = ""
@@ -113,19 +116,26 @@ def title(name: str, definitions: Mapping[str, Mapping[str, Any]]) -> str:
     return clean(definitions.get(name, {}).get("title") or name.replace("_", " ").capitalize())
 
 
+def place(metric: Mapping[str, Any]) -> str:
+    """What tells a metric from others of its name; our own words without underscores."""
+    said = [clean(column) for column in metric.get("columns", ())]
+    for key, value in sorted(metric.get("detail", {}).items()):
+        ours = key in ("attack", "model")
+        said.append(clean(f"{_KEYS.get(key, key)} {value.replace('_', ' ') if ours else value}"))
+    return ", ".join(said)
+
+
 def row(metric: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]) -> Row:
     """Of a `Metric` in JSON."""
     name = clean(metric.get("name", ""))
     reading, mark = _reading(metric, definitions.get(metric.get("name", ""), {}))
-    detail = metric.get("detail", {})
     return Row(
         title=title(metric.get("name", ""), definitions),
         name=name,
-        where=", ".join(
-            [*map(clean, metric.get("columns", ())), *(clean(f"{k} {detail[k]}") for k in sorted(detail))]
-        ),
+        where=place(metric),
         value=number(metric.get("value")),
         interval=_interval(metric.get("interval")),
+        level=_level(metric.get("interval")),
         null=_or_dash(metric.get("null_value")),
         baseline=_or_dash(metric.get("baseline")),
         size=whole(metric["size"]) if int(str(metric.get("size") or 0)) else "–",
@@ -135,15 +145,22 @@ def row(metric: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]])
 
 
 def headlines(
-    of: str, metrics: Sequence[Mapping[str, Any]], definitions: Mapping[str, Any]
+    of: str,
+    metrics: Sequence[Mapping[str, Any]],
+    definitions: Mapping[str, Any],
+    elsewhere: Sequence[str] = (),
 ) -> tuple[list[Row], list[str]]:
-    """The family's headline values in their usual order, then others; the titles of what was not measured."""
+    """The family's headline values in their usual order, then others; the titles of what was not measured.
+
+    Those of the names `elsewhere` are not in the first.
+    """
     known = HEADLINES[of]
     mine = [m for m in metrics if m.get("headline") and _of(m, definitions, of)]
     order = {name: at for at, name in enumerate(known)}
     mine.sort(key=lambda m: order.get(m.get("name", ""), len(order)))
     there = {m.get("name") for m in mine}
-    return [row(m, definitions) for m in mine], [title(n, definitions) for n in known if n not in there]
+    rows = [row(m, definitions) for m in mine if m.get("name") not in elsewhere]
+    return rows, [title(name, definitions) for name in known if name not in there]
 
 
 def _of(metric: Mapping[str, Any], definitions: Mapping[str, Any], of: str) -> bool:
@@ -175,11 +192,17 @@ def matrices(
     return found
 
 
-def groups(of: str, metrics: Sequence[Mapping[str, Any]], definitions: Mapping[str, Any]) -> list[Group]:
-    """Every other value, by metric; of many, those farthest from real rows first."""
+def groups(
+    of: str,
+    metrics: Sequence[Mapping[str, Any]],
+    definitions: Mapping[str, Any],
+    also: Sequence[str] = (),
+) -> list[Group]:
+    """Every other value, by metric, and headline ones of the names `also`; of many, the worst first."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for metric in metrics:
-        if not metric.get("headline") and not _single(metric) and _of(metric, definitions, of):
+        short = metric.get("headline") and metric.get("name") not in also
+        if not short and not _single(metric) and _of(metric, definitions, of):
             found.setdefault(metric.get("name", ""), []).append(metric)
     made = []
     for name, values in found.items():
@@ -234,9 +257,12 @@ def _reading(metric: Mapping[str, Any], info: Mapping[str, Any]) -> tuple[str, s
 def _interval(interval: Mapping[str, Any] | None) -> str:
     if not interval:
         return "–"
-    level = number_of(interval.get("level")) or 0.95
-    other = f" (at {level * 100:.4g} %)" if abs(level - 0.95) > 1e-6 else ""
-    return f"{number(interval.get('low'))} – {number(interval.get('high'))}{other}"
+    return f"{number(interval.get('low'))} – {number(interval.get('high'))}"
+
+
+def _level(interval: Mapping[str, Any] | None) -> str:
+    level = number_of((interval or {}).get("level")) or 0.95
+    return f"{level * 100:.3g} %" if abs(level - 0.95) > 1e-6 else ""
 
 
 def _or_dash(value: object) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluators.report.svg import clean
-from evaluators.report.values import family, number, title
+from evaluators.report.values import family, number, place, title
 
 _STATES = {
     "OPEN": ("✓", "Open", "fine", "Rows may leave."),
@@ -104,13 +104,14 @@ def _broken(
         str(rule.get("reference", "")).removeprefix("RULE_REFERENCE_"), ""
     )
     side = "below" if rule.get("below") else "above"
-    place = f" ({clean(where)})" if where else ""
     metric = _measured(name, where, metrics)
+    at = place(metric) if metric else clean(where)
+    head = f"{title(name, definitions)} ({at})" if at else title(name, definitions)
     value = f"; the value is {number(metric.get('value'))}" if metric else ""
     if metric and metric.get("baseline") is not None:
         value += f", that of real rows {number(metric['baseline'])}"
     limit = f"{float(str(rule.get('threshold', 0))):g}"
-    return f"{title(name, definitions)}{place}: {statistic}{against} is {side} {limit}{value}."
+    return f"{head}: {statistic}{against} is {side} {limit}{value}."
 
 
 def _measured(name: str, where: str, metrics: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

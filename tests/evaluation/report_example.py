@@ -94,10 +94,10 @@ DEFINITIONS = (
 
 
 def heart() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table, and each of its columns drawn by itself."""
+    """The table, and each of its columns drawn by itself, with replacement."""
     real = pd.read_csv(ROOT / "tests" / "data" / "heart.csv")
     rng = np.random.default_rng(0)
-    return real, pd.DataFrame({name: rng.permutation(real[name].to_numpy()) for name in real})
+    return real, pd.DataFrame({name: rng.choice(real[name].to_numpy(), len(real)) for name in real})
 
 
 def metrics() -> tuple[Metric, ...]:
