@@ -78,4 +78,4 @@ def _log_without(held: Doubles, among: int, drawn: int) -> Doubles:
     found = (
         gammaln(among - held + 1) - gammaln(possible + 1) - gammaln(among + 1) + gammaln(among - drawn + 1)
     )
-    return np.where(rest < 0, -np.inf, np.minimum(found, 0.0))
+    return np.where(rest < 0, -np.inf, np.where(held == 0, 0.0, np.minimum(found, 0.0)))

@@ -16,6 +16,9 @@ from evaluators.results import Interval
 from trainers.base import Indices
 
 
+_METHOD = "wilson, ratio of failures"
+
+
 def corrected(tests: int) -> float:
     """The level of each of so many intervals that hold together with 95 % (Bonferroni)."""
     return 1 - (1 - LEVEL) / max(1, tests)
@@ -47,8 +50,10 @@ def residual_risk(
 ) -> tuple[float, Interval]:
     """(r_attack - r_control) / (1 - r_control) of Giomi et al. 2023, and its interval.
 
-    As in the paper, rates are the middles of Wilson's intervals and their errors
-    are propagated; unlike there, what lies below 0 stays as it is.
+    As in the paper, rates are the middles of Wilson's intervals. The interval is
+    that of the ratio of the two rates of failure by Donner and Zou 2012: the
+    paper's propagation of errors is far too sure of itself near rates of 1.
+    What lies below 0 stays as it is.
 
     Args:
         hits: attacks that succeeded on training patients.
@@ -62,11 +67,15 @@ def residual_risk(
     z = float(stats.norm.ppf((1 + level) / 2))
     rate, error = _middle(hits, tries, z)
     control, control_error = (ratio * x for x in _middle(control_hits, control_tries, z))
-    if control >= 1:
-        return 0.0, Interval(-1.0, 1.0, "wilson, propagated", level)
-    risk = (rate - control) / (1 - control)
-    spread = float(np.hypot(error / (1 - control), control_error * (1 - rate) / (1 - control) ** 2))
-    return risk, Interval(risk - spread, min(risk + spread, 1.0), "wilson, propagated", level)
+    failed, left = 1 - rate, 1 - control
+    if left <= 0:
+        return 0.0, Interval(-1.0, 1.0, _METHOD, level)
+    ends = (failed * failed - error * error, left * left - control_error * control_error)
+    if left <= control_error:
+        return 1 - failed / left, Interval(-1.0, 1.0, _METHOD, level)
+    root = float(np.sqrt((failed * left) ** 2 - ends[0] * ends[1]))
+    low, high = (1 - (failed * left + sign * root) / ends[1] for sign in (1, -1))
+    return 1 - failed / left, Interval(max(low, -1.0), min(high, 1.0), _METHOD, level)
 
 
 def _middle(hits: int, tries: int, z: float) -> tuple[float, float]:

@@ -118,7 +118,7 @@ def _exchanged(
     low = float(np.quantile(found, tail, method="lower"))
     high = float(np.quantile(found, 1 - tail, method="higher"))
     # What rounding leaves of equal values is no excess.
-    return Interval(round(value - high, 12), round(value - low, 12), "permutation", _MATCH_LEVEL)
+    return Interval(round(value - high, 9), round(value - low, 9), "permutation", _MATCH_LEVEL)
 
 
 def _next(subjects: Indices) -> int:
