@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from evaluators.gate import Evidence, Policy, decide
+from evaluators.gate import Evidence, decide
 from server.metrics import HEADLINES, HIGHER_IS_BETTER, RELEASE_STATES, Metrics
 from server.store import Store
+from server.store.releases import StoredPolicy
 
 _AT_ONCE = 500
 
@@ -19,21 +20,32 @@ class Census:
         self._store = store
         self._metrics = metrics
         self._evidence: dict[int, Evidence] = {}
+        self._states: dict[tuple[int, str], str] = {}
+        """Of the report of that number under the policy of that etag."""
 
     def take(self) -> None:
         """Counts; blocking. Raises Problem of the store."""
         found = self._store.releases.models()
-        self._read({number for _, number, _ in found if number is not None})
+        newest = {number for _, number, _ in found if number is not None}
+        if newest != set(self._evidence):
+            self._read(newest)
+            for name, value in worst(self._evidence.values()).items():
+                self._metrics.evaluation_headline.labels(name).set(value)
         policies = {tenant: self._store.releases.policy(tenant) for tenant in {t for t, _, _ in found}}
-        states: Counter[str] = Counter()
-        for tenant, number, override in found:
-            evidence = None if number is None else self._evidence.get(number)
-            state = override or _state(policies[tenant].policy, evidence)
-            states[state] += 1
+        before, self._states = self._states, {}
+        states = Counter(
+            override or self._state(policies[tenant], number, before) for tenant, number, override in found
+        )
         for state in RELEASE_STATES:
             self._metrics.release_state.labels(state).set(states[state])
-        for name, value in worst(self._evidence.values()).items():
-            self._metrics.evaluation_headline.labels(name).set(value)
+
+    def _state(self, stored: StoredPolicy, number: int | None, before: Mapping[tuple[int, str], str]) -> str:
+        if number is None:
+            return decide(stored.policy, None).state
+        key = (number, stored.etag)
+        known = before.get(key) or decide(stored.policy, self._evidence.get(number)).state
+        self._states[key] = known
+        return known
 
     def _read(self, newest: set[int]) -> None:
         missing = sorted(newest - set(self._evidence))
@@ -54,7 +66,3 @@ def worst(evidence: Iterable[Evidence]) -> dict[str, float]:
         name: min(found, default=nothing) if name in HIGHER_IS_BETTER else max(found, default=nothing)
         for name, found in values.items()
     }
-
-
-def _state(policy: Policy, evidence: Evidence | None) -> str:
-    return decide(policy, evidence).state
