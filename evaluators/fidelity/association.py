@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from evaluators.fidelity.distances import FEW, cut, edges
-from evaluators.fidelity.sides import Side, Sides
+from evaluators.fidelity.sides import Side, Sides, stacked
 from evaluators.frame import View
 from trainers.base import Doubles, Indices
 
@@ -85,23 +85,31 @@ def standardised(values: Doubles) -> Doubles:
     return found
 
 
-def correlations(columns: Doubles) -> Doubles:
-    """Pearson's r of standardised columns [n, p] over rows where both are known, [p, p].
+def correlations(columns: Doubles, side: Side) -> Doubles:
+    """Pearson's r of standardised columns [n, p] over rows where both are known.
 
-    nan where fewer than three are, or one of them is constant there.
+    Of all rows of a side, then without each of its groups of patients,
+    [1 + blocks, p, p]; nan where fewer than three rows are known, or a column
+    is constant there.
     """
     known = ~np.isnan(columns)
-    z = np.where(known, columns, 0.0)
-    m = known.astype(np.float64)
+    z, m = np.where(known, columns, 0.0), known.astype(np.float64)
+    order = np.argsort(side.block, kind="stable")
+    groups = np.split(order, np.cumsum(side.rows)[:-1].astype(np.int64))
+    n, x, xx, xy = np.moveaxis(stacked(np.stack([_moments(z[rows], m[rows]) for rows in groups])), 1, 0)
     with np.errstate(all="ignore"):
-        n = m.T @ m
         n = np.where(n >= 3, n, np.nan)
-        mean, square = (z.T @ m) / n, ((z * z).T @ m) / n
-        variance = square - mean**2
+        mean = x / n
+        variance = xx / n - mean**2
         variance = np.where(variance > 1e-12, variance, np.nan)
-        r = ((z.T @ z) / n - mean * mean.T) / np.sqrt(variance * variance.T)
+        r = (xy / n - mean * mean.swapaxes(-1, -2)) / np.sqrt(variance * variance.swapaxes(-1, -2))
     found: Doubles = np.clip(r, -1.0, 1.0)
     return found
+
+
+def _moments(z: Doubles, m: Doubles) -> Doubles:
+    """Rows, sums of the first, of its squares, and of products, per pair of columns, [4, p, p]."""
+    return np.stack([m.T @ m, z.T @ m, (z * z).T @ m, z.T @ z])
 
 
 def ranks(values: Doubles) -> Doubles:
@@ -112,34 +120,44 @@ def ranks(values: Doubles) -> Doubles:
     return standardised(found)
 
 
-def cramers_v(table: Doubles) -> float:
-    """Cramér's V of counts [m, n], less its bias (Bergsma 2013); nan with fewer than two of either."""
-    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
-    m, n = table.shape
-    total = table.sum()
-    if min(m, n) < 2 or total < 2:
-        return float("nan")
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
-    phi = float(((table - expected) ** 2 / expected).sum()) / total
-    phi = max(0.0, phi - (m - 1) * (n - 1) / (total - 1))
-    least = min(m - (m - 1) ** 2 / (total - 1), n - (n - 1) ** 2 / (total - 1)) - 1
-    return float(np.sqrt(min(1.0, phi / least))) if least > 0 else float("nan")
+def cramers_v(tables: Doubles) -> Doubles:
+    """Cramér's V of counts [..., m, n] less its bias (Bergsma 2013); nan with fewer than two of either."""
+    rows, columns = tables.sum(axis=-1), tables.sum(axis=-2)
+    total = rows.sum(axis=-1)
+    m, n = (rows > 0).sum(axis=-1), (columns > 0).sum(axis=-1)
+    with np.errstate(all="ignore"):
+        expected = rows[..., :, None] * columns[..., None, :]
+        phi = (tables**2 / np.where(expected > 0, expected, 1.0)).sum(axis=(-1, -2)) - 1
+        phi = np.maximum(0.0, phi - (m - 1) * (n - 1) / (total - 1))
+        least = np.minimum(m - (m - 1) ** 2 / (total - 1), n - (n - 1) ** 2 / (total - 1)) - 1
+        known = (np.minimum(m, n) >= 2) & (least > 0)
+        found: Doubles = np.where(known, np.sqrt(np.minimum(1.0, phi / np.where(known, least, 1.0))), np.nan)
+    return found
 
 
-def correlation_ratio(codes: Indices, size: int, values: Doubles) -> float:
-    """The root of the share of a standardised number's variance that groups explain (Pearson 1905).
+def correlation_ratio(codes: Indices, size: int, values: Doubles, side: Side) -> Doubles:
+    """The root of the share of a number's variance that groups explain (Pearson 1905).
+
+    Of all rows of a side, then without each of its groups of patients, [1 + blocks].
 
     Args:
-        codes: the group of each row, [n], below `size`.
-        size: groups.
-        values: [n], nan for null; such rows do not count.
+        codes: the category of each row, [n], below `size`.
+        size: categories.
+        values: standardised, [n], nan for null; such rows do not count.
+        side: the rows.
     """
     known = ~np.isnan(values)
+    cells, block = side.block * size + codes, side.block
     if not known.all():
-        codes, values = codes[known], values[known]
-    rows = np.bincount(codes, minlength=size)
-    total = float(values @ values)
-    if np.count_nonzero(rows) < 2 or total <= 0:
-        return float("nan")
-    between = np.bincount(codes, values, minlength=size) ** 2 / np.maximum(rows, 1)
-    return float(np.sqrt(min(1.0, float(between.sum()) / total)))
+        cells, block, values = cells[known], block[known], values[known]
+    shape = (side.blocks, size)
+    rows = stacked(np.bincount(cells, minlength=shape[0] * size).reshape(shape).astype(np.float64))
+    sums = stacked(np.bincount(cells, values, shape[0] * size).reshape(shape).astype(np.float64))
+    squares = stacked(np.bincount(block, values * values, shape[0]).astype(np.float64))
+    with np.errstate(all="ignore"):
+        middle = sums.sum(axis=-1) ** 2 / rows.sum(axis=-1)
+        total = squares - middle
+        between = (sums**2 / np.maximum(rows, 1.0)).sum(axis=-1) - middle
+        known = ((rows > 0).sum(axis=-1) >= 2) & (total > 1e-12 * rows.sum(axis=-1))
+        found: Doubles = np.where(known, np.sqrt(np.clip(between / total, 0.0, 1.0)), np.nan)
+    return found

@@ -10,7 +10,8 @@ _LOWER, _HIGHER = Direction.LOWER, Direction.HIGHER
 def _info(
     name: str, title: str, description: str, direction: Direction = _HIGHER, reference: str = ""
 ) -> MetricInfo:
-    return MetricInfo(name, Family.FIDELITY, title, description, direction, reference=reference)
+    target = 0.0 if direction is Direction.TARGET else None
+    return MetricInfo(name, Family.FIDELITY, title, description, direction, target, reference)
 
 
 METRICS = (

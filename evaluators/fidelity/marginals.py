@@ -21,7 +21,7 @@ from evaluators.fidelity.distances import (
 )
 from evaluators.fidelity.marginal_figures import dimension_wise_figure, figures
 from evaluators.fidelity.marginal_metrics import METRICS
-from evaluators.fidelity.sides import Side, Sides, jackknife, patients_of, without
+from evaluators.fidelity.sides import Side, Sides, jackknife, patients_of, stacked, without
 from evaluators.frame import Frame, View
 from evaluators.results import Family, Interval, LeftOut, Metric, Result
 from kohort.problem import Problem
@@ -67,7 +67,7 @@ class _Headline:
 def _run(case: Case) -> Iterator[Result]:
     sides = Sides.of(case, "marginals", PAIR_ROWS)
     similarity, missing, coverage = _Headline(), _Headline(), _Headline()
-    levels: list[tuple[float, ...]] = []
+    levels: list[tuple[Doubles, ...]] = []
     for view in case.layout:
         case.check()
         yield from _missingness(view, sides, missing)
@@ -78,7 +78,7 @@ def _run(case: Case) -> Iterator[Result]:
     yield from similarity.metric("column_similarity", size)
     yield from missing.metric("missingness_similarity", size)
     yield from coverage.metric("category_coverage", size)
-    yield from _dimension_wise(np.array(levels), size)
+    yield from _dimension_wise(levels, size)
     yield from figures(case)
 
 
@@ -231,9 +231,9 @@ def _adherence(view: View, case: Case, sides: Sides) -> Iterator[Result]:
 
 
 def _coverage(
-    view: View, case: Case, sides: Sides, headline: _Headline, levels: list[tuple[float, ...]]
+    view: View, case: Case, sides: Sides, headline: _Headline, levels: list[tuple[Doubles, ...]]
 ) -> Iterator[Result]:
-    """Also notes the share of rows of every level, real first."""
+    """Also notes per side the share of rows of every level, as `stacked`."""
     found = labels(view, sides)
     if found is None:
         return
@@ -243,8 +243,8 @@ def _coverage(
     if not supported.any():
         return
     blocks = [side.counts(part, size)[:, supported] for side, part in zip(sides, codes, strict=True)]
-    rows = [len(side.frame) for side in sides]
-    levels += zip(*(part.sum(axis=0) / n for part, n in zip(blocks, rows, strict=True)), strict=True)
+    rows = [np.maximum(stacked(side.rows), 1.0)[:, None] for side in sides]
+    levels.append(tuple(stacked(part) / n for part, n in zip(blocks, rows, strict=True)))
     values = [float((part.sum(axis=0) > 0).mean()) for part in blocks[1:]]
     deleted: list[tuple[Doubles, ...]] = [((without(part) > 0).mean(axis=1),) for part in blocks[1:]]
     headline.add(values, deleted)
@@ -269,21 +269,38 @@ def labels(view: View, sides: Sides) -> tuple[list[Indices], int] | None:
     return codes, distinct.size
 
 
-def _dimension_wise(levels: Doubles, size: int) -> Iterator[Result]:
-    """Of shares [levels, sides], real first."""
-    if len(levels) < 2:
-        yield LeftOut(
-            "dimension_wise_probability", "there are fewer than two categories that k patients hold"
-        )
+def _dimension_wise(levels: list[tuple[Doubles, ...]], size: int) -> Iterator[Result]:
+    """Of shares per column and side, [1 + blocks, levels], real first."""
+    if sum(column[0].shape[1] for column in levels) < 2:
+        yield LeftOut("dimension_wise_probability", "fewer than two categories are held by k patients")
         return
-    real, others = levels[:, 0], levels[:, 1:].T
-    spread = float(((real - real.mean()) ** 2).sum())
-    errors = [float(np.abs(part - real).mean()) for part in others]
-    fits = [1 - float(((part - real) ** 2).sum()) / spread for part in others] if spread > 0 else []
-    for name, values in (("dimension_wise_probability", fits), ("dimension_wise_error", errors)):
-        if values:
-            yield Metric(name, values[0], baseline=values[1] if len(values) > 1 else None, size=size)
-    yield dimension_wise_figure(levels)
+    real, *others = (np.concatenate(side, axis=1) for side in zip(*levels, strict=True))
+    for name, measure, low, high in (
+        ("dimension_wise_probability", _fit, -np.inf, 1.0),
+        ("dimension_wise_error", _error, 0.0, 1.0),
+    ):
+        values = [float(measure(real[0], other[0])) for other in others]
+        if np.isnan(values[0]):
+            continue
+        around = [
+            jackknife(value, [measure(real[1:], other[0]), measure(real[0], other[1:])], low, high)
+            for value, other in zip(values, others, strict=True)
+        ]
+        baseline, beside = (values[1], around[1]) if others[1:] else (None, None)
+        yield Metric(name, values[0], (), {}, around[0], baseline, beside, size=size)
+    yield dimension_wise_figure(np.stack([side[0] for side in (real, *others)], axis=1))
+
+
+def _fit(real: Doubles, other: Doubles) -> Doubles:
+    """R² of shares [..., levels] as a prediction of real ones; nan where those are all equal."""
+    spread = ((real - real.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    found: Doubles = 1 - ((other - real) ** 2).sum(axis=-1) / np.where(spread > 0, spread, np.nan)
+    return found
+
+
+def _error(real: Doubles, other: Doubles) -> Doubles:
+    found: Doubles = np.abs(other - real).mean(axis=-1)
+    return found
 
 
 EVALUATORS: tuple[Evaluator, ...] = (Evaluator("marginals", Family.FIDELITY, METRICS, _run),)

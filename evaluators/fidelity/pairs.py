@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -11,7 +11,7 @@ import numpy as np
 from evaluators.case import PAIR_ROWS, Case, Evaluator
 from evaluators.fidelity.association import Coded, coded, correlation_ratio, correlations, cramers_v, ranks
 from evaluators.fidelity.distances import shares, total_variation
-from evaluators.fidelity.sides import Sides, jackknife, without
+from evaluators.fidelity.sides import Sides, jackknife, stacked
 from evaluators.frame import View
 from evaluators.results import (
     Direction,
@@ -36,6 +36,8 @@ DRAWN = 40
 _NAMED = f"At most {NAMED} pairs are named, the least alike."
 
 _Pairs = list[tuple[int, int]]
+_Aggregate = Callable[[Doubles], Doubles]
+"""Of distances [..., pairs]."""
 
 
 def _info(
@@ -81,13 +83,33 @@ METRICS = (
 
 
 @dataclass(frozen=True, eq=False)
-class _Contingency:
-    """Contingency similarities: per pair, then of their mean what it is without each group of patients."""
+class _Apart:
+    """How far apart a side and the reference are, per pair; nan where the real columns say nothing."""
 
-    values: Doubles
-    """[others, pairs]."""
-    deleted: tuple[tuple[Doubles, Doubles], ...]
-    """Per other side: without groups of the reference, and of its own; [blocks] each."""
+    whole: Doubles
+    """[pairs]."""
+    left: tuple[Doubles, Doubles]
+    """Without each group of the reference, and of the side itself, [blocks, pairs]."""
+
+    @classmethod
+    def of(cls, real: Doubles, other: Doubles) -> _Apart:
+        """Of strengths of association [1 + blocks, pairs]."""
+        whole = _difference(real[0], other[0])
+        return cls(whole, (_difference(real[1:], other[0]), _difference(real[0], other[1:])))
+
+    def mean(self, aggregate: _Aggregate) -> tuple[float, Interval | None]:
+        """Of the pairs that are known."""
+        known = ~np.isnan(self.whole)
+        whole = self.whole[known]
+        left = [np.where(np.isnan(part[:, known]), whole, part[:, known]) for part in self.left]
+        value = float(aggregate(whole))
+        return value, jackknife(value, [aggregate(part) for part in left])
+
+
+def _difference(real: Doubles, other: Doubles) -> Doubles:
+    # A column that became constant goes with nothing.
+    found: Doubles = np.abs(real - np.where(np.isnan(other), 0.0, other))
+    return found
 
 
 def _run(case: Case) -> Iterator[Result]:
@@ -102,87 +124,126 @@ def _run(case: Case) -> Iterator[Result]:
         return
     parts = coded(sides, views)
     pairs = list(combinations(range(len(views)), 2))
-    contingency = _contingency(case, parts, views, pairs)
     size = len(sides.synthetic.frame)
-    means = contingency.values.mean(axis=1)
-    intervals = [
-        jackknife(float(mean), deleted) for mean, deleted in zip(means, contingency.deleted, strict=True)
-    ]
-    yield _beside("pair_similarity", means, (), {}, size, intervals, headline=True)
-    yield from _named("contingency_similarity", contingency.values, views, pairs, {}, size)
-    case.check()
-    yield from _correlations(parts, views, size)
-    case.check()
+    apart = _contingency(case, parts, views, pairs)
+    yield _mean("pair_similarity", apart, _similarity, {}, size, headline=True)
+    yield from _named("contingency_similarity", apart, 1.0, views, pairs, {}, size)
+    yield from _correlations(case, parts, views, size)
     yield from _associations(case, parts, views, pairs, size)
 
 
-def _contingency(case: Case, parts: tuple[Coded, ...], views: list[View], pairs: _Pairs) -> _Contingency:
+def _similarity(apart: Doubles) -> Doubles:
+    found: Doubles = 1 - apart.mean(axis=-1)
+    return found
+
+
+def _half_similarity(apart: Doubles) -> Doubles:
+    found: Doubles = 1 - apart.mean(axis=-1) / 2
+    return found
+
+
+def _mean_absolute(apart: Doubles) -> Doubles:
+    found: Doubles = apart.mean(axis=-1)
+    return found
+
+
+def _frobenius(apart: Doubles) -> Doubles:
+    found: Doubles = np.sqrt((apart**2).mean(axis=-1))
+    return found
+
+
+def _contingency(case: Case, parts: tuple[Coded, ...], views: list[View], pairs: _Pairs) -> list[_Apart]:
     real, others = parts[0], parts[1:]
-    values = np.empty((len(others), len(pairs)))
-    deleted = tuple((np.zeros(real.side.blocks), np.zeros(other.side.blocks)) for other in others)
+    n = len(pairs)
+    found = [
+        _Apart(np.empty(n), (np.empty((real.side.blocks, n)), np.empty((other.side.blocks, n))))
+        for other in others
+    ]
     for number, (i, j) in enumerate(pairs):
         if j == i + 1:
             case.check()
         a, b = views[i].name, views[j].name
-        reference = _flat(real.table(a, b))
-        whole, left = shares(reference.sum(axis=0)), shares(without(reference))
-        for place, other in enumerate(others):
-            counts = _flat(other.table(a, b))
-            own = shares(counts.sum(axis=0))
-            values[place, number] = 1 - float(total_variation(whole, own))
-            # Of a single group nothing is left; `jackknife` gives no interval then.
-            deleted[place][0][:] += np.nan_to_num(1 - total_variation(left, own))
-            deleted[place][1][:] += np.nan_to_num(1 - total_variation(whole, shares(without(counts))))
-    return _Contingency(values, tuple((a / len(pairs), b / len(pairs)) for a, b in deleted))
+        reference = _cells(real, a, b)
+        for apart, other in zip(found, others, strict=True):
+            own = _cells(other, a, b)
+            apart.whole[number] = total_variation(reference[0], own[0])
+            apart.left[0][:, number] = total_variation(reference[1:], own[0])
+            apart.left[1][:, number] = total_variation(reference[0], own[1:])
+    return found
 
 
-def _flat(tables: Doubles) -> Doubles:
-    """Tables [blocks, m, n] as rows of cells [blocks, m n]."""
-    return tables.reshape(len(tables), -1)
+def _cells(part: Coded, a: str, b: str) -> Doubles:
+    """Shares of the cells of a table of two columns, [1 + blocks, cells]."""
+    counts = part.table(a, b)
+    return shares(stacked(counts.reshape(len(counts), -1)))
 
 
-def _correlations(parts: tuple[Coded, ...], views: list[View], size: int) -> Iterator[Result]:
+def _correlations(case: Case, parts: tuple[Coded, ...], views: list[View], size: int) -> Iterator[Result]:
     numbers = [view for view in views if view.number]
     if len(numbers) < 2:
         return
     pairs = list(combinations(range(len(numbers)), 2))
-    upper = tuple(np.array(pairs).T)
+    first, second = np.array(pairs).T
     for method in ("pearson", "spearman"):
+        case.check()
         found = []
         for part in parts:
             columns = [part.numbers[view.name] for view in numbers]
             if method == "spearman":
                 columns = [ranks(column) for column in columns]
-            found.append(correlations(np.stack(columns, axis=1))[upper])
-        values = np.stack([1 - _apart(found[0], other) / 2 for other in found[1:]])
-        yield from _mean_and_named("correlation_similarity", values, numbers, pairs, {"method": method}, size)
-
-
-def _apart(real: Doubles, other: Doubles) -> Doubles:
-    """Absolute differences; a column that became constant goes with nothing, one that was so is nan."""
-    found: Doubles = np.abs(real - np.where(np.isnan(other), 0.0, other))
-    return found
+            found.append(correlations(np.stack(columns, axis=1), part.side)[:, first, second])
+        apart = [_Apart.of(found[0], other) for other in found[1:]]
+        if np.isnan(apart[0].whole).all():
+            continue
+        detail = {"method": method}
+        yield _mean("correlation_similarity", apart, _half_similarity, detail, size)
+        yield from _named("correlation_similarity", apart, 0.5, numbers, pairs, detail, size)
 
 
 def _associations(
     case: Case, parts: tuple[Coded, ...], views: list[View], pairs: _Pairs, size: int
 ) -> Iterator[Result]:
-    matrices = [_matrix(part, views) for part in parts]
-    upper = tuple(np.array(pairs).T)
-    apart = np.stack([_apart(matrices[0][upper], other[upper]) for other in matrices[1:]])
-    yield from _mean_and_named("association_similarity", 1 - apart, views, pairs, {}, size)
-    known = apart[:, ~np.isnan(apart[0])]
-    if known.size:
-        for statistic, found in (
-            ("mean_absolute", known.mean(axis=1)),
-            ("frobenius", np.sqrt((known**2).mean(axis=1))),
-        ):
-            detail = {"statistic": statistic}
-            yield _beside("correlation_matrix_difference", found, (), detail, size)
-    if case.reference.patients < case.options.min_patients:
-        return
+    strengths = [_strengths(case, part, views, pairs) for part in parts]
+    apart = [_Apart.of(strengths[0], other) for other in strengths[1:]]
+    if not np.isnan(apart[0].whole).all():
+        yield _mean("association_similarity", apart, _similarity, {}, size)
+        yield from _named("association_similarity", apart, 1.0, views, pairs, {}, size)
+        for statistic, aggregate in (("mean_absolute", _mean_absolute), ("frobenius", _frobenius)):
+            yield _mean("correlation_matrix_difference", apart, aggregate, {"statistic": statistic}, size)
+    if case.reference.patients >= case.options.min_patients:
+        yield from _heat_maps([found[0] for found in strengths[:2]], views, pairs)
+
+
+def _strengths(case: Case, part: Coded, views: list[View], pairs: _Pairs) -> Doubles:
+    """The strength of association of every pair, [1 + blocks, pairs]; nan where a column is constant."""
+    found = np.empty((1 + part.side.blocks, len(pairs)))
+    numbers = [i for i, view in enumerate(views) if view.number]
+    place = {i: at for at, i in enumerate(numbers)}
+    if numbers:
+        columns = np.stack([part.numbers[views[i].name] for i in numbers], axis=1)
+        correlated = np.abs(correlations(columns, part.side))
+    for number, (i, j) in enumerate(pairs):
+        if j == i + 1:
+            case.check()
+        a, b = views[i].name, views[j].name
+        if i in place and j in place:
+            found[:, number] = correlated[:, place[i], place[j]]
+        elif i in place:
+            found[:, number] = correlation_ratio(part.codes[b], part.sizes[b], part.numbers[a], part.side)
+        elif j in place:
+            found[:, number] = correlation_ratio(part.codes[a], part.sizes[a], part.numbers[b], part.side)
+        else:
+            found[:, number] = cramers_v(stacked(part.table(a, b)))
+    return found
+
+
+def _heat_maps(strengths: list[Doubles], views: list[View], pairs: _Pairs) -> Iterator[Figure]:
     names = tuple(view.name for view in views[:DRAWN])
-    real, synthetic = (matrix[:DRAWN, :DRAWN] for matrix in matrices[:2])
+    matrices = [np.eye(len(views)) for _ in strengths]
+    for matrix, found in zip(matrices, strengths, strict=True):
+        first, second = np.array(pairs).T
+        matrix[first, second] = matrix[second, first] = found
+    real, synthetic = (matrix[:DRAWN, :DRAWN] for matrix in matrices)
     for which, title, matrix, low in (
         ("real", "Association of real columns", real, 0.0),
         ("synthetic", "Association of synthetic columns", synthetic, 0.0),
@@ -193,61 +254,36 @@ def _associations(
         yield Figure(f"correlation:{which}", Family.FIDELITY, title, kind, rows, names, y_min=low, y_max=1.0)
 
 
-def _matrix(part: Coded, views: list[View]) -> Doubles:
-    """The strength of association of every pair, [p, p]; nan where a column is constant."""
-    found = np.eye(len(views))
-    numbers = [i for i, view in enumerate(views) if view.number]
-    if numbers:
-        columns = np.stack([part.numbers[views[i].name] for i in numbers], axis=1)
-        found[np.ix_(numbers, numbers)] = np.abs(correlations(columns))
-    for i, j in combinations(range(len(views)), 2):
-        if views[i].number and views[j].number:
-            continue
-        a, b = views[i].name, views[j].name
-        if views[i].number:
-            strength = correlation_ratio(part.codes[b], part.sizes[b], part.numbers[a])
-        elif views[j].number:
-            strength = correlation_ratio(part.codes[a], part.sizes[a], part.numbers[b])
-        else:
-            strength = cramers_v(part.table(a, b).sum(axis=0))
-        found[i, j] = found[j, i] = strength
-    return found
-
-
-def _mean_and_named(
-    name: str, values: Doubles, views: list[View], pairs: _Pairs, detail: dict[str, str], size: int
-) -> Iterator[Result]:
-    known = ~np.isnan(values[0])
-    if known.any():
-        yield _beside(name, values[:, known].mean(axis=1), (), detail, size)
-        left = [pair for pair, there in zip(pairs, known, strict=True) if there]
-        yield from _named(name, values[:, known], views, left, detail, size)
-
-
-def _named(
-    name: str, values: Doubles, views: list[View], pairs: _Pairs, detail: dict[str, str], size: int
-) -> Iterator[Result]:
-    """Values [others, pairs], of the pairs that are least alike."""
-    for at in np.sort(np.argsort(values[0], kind="stable")[:NAMED]):
-        i, j = pairs[at]
-        yield _beside(name, values[:, at], (views[i].name, views[j].name), detail, size)
-
-
-def _beside(
+def _mean(
     name: str,
-    values: Doubles,
-    columns: tuple[str, ...],
+    apart: list[_Apart],
+    aggregate: _Aggregate,
     detail: dict[str, str],
     size: int,
-    intervals: list[Interval | None] | None = None,
     headline: bool = False,
 ) -> Metric:
     """The synthetic rows' value beside the baseline's."""
-    around = intervals or [None, None]
-    baseline, beside = (float(values[1]), around[1]) if len(values) > 1 else (None, None)
-    return Metric(
-        name, float(values[0]), columns, detail, around[0], baseline, beside, size=size, headline=headline
-    )
+    value, interval = apart[0].mean(aggregate)
+    baseline, around = apart[1].mean(aggregate) if len(apart) > 1 else (None, None)
+    return Metric(name, value, (), detail, interval, baseline, around, size=size, headline=headline)
+
+
+def _named(
+    name: str,
+    apart: list[_Apart],
+    weight: float,
+    views: list[View],
+    pairs: _Pairs,
+    detail: dict[str, str],
+    size: int,
+) -> Iterator[Result]:
+    """1 minus the weighted distance of the pairs that are least alike."""
+    order = np.argsort(-apart[0].whole, kind="stable")  # nan sorts last
+    for at in np.sort(order[: min(NAMED, int((~np.isnan(apart[0].whole)).sum()))]):
+        i, j = pairs[at]
+        values = [1 - weight * float(part.whole[at]) for part in apart]
+        baseline = values[1] if len(values) > 1 else None
+        yield Metric(name, values[0], (views[i].name, views[j].name), detail, baseline=baseline, size=size)
 
 
 EVALUATORS: tuple[Evaluator, ...] = (Evaluator("pairs", Family.FIDELITY, METRICS, _run),)

@@ -28,7 +28,7 @@ METRICS = (
         Family.FIDELITY,
         "Share of duplicates",
         "Rows that equal another row of the sample; beside it the same of as many training rows.",
-        Direction.TARGET,
+        Direction.UNSPECIFIED,
     ),
 )
 

@@ -88,6 +88,11 @@ def without(counts: Doubles) -> Doubles:
     return left
 
 
+def stacked(counts: Doubles) -> Doubles:
+    """Of counts per group [blocks, ...] the whole, then what each group leaves, [1 + blocks, ...]."""
+    return np.concatenate([counts.sum(axis=0, keepdims=True), without(counts)])
+
+
 def jackknife(
     value: float, deleted: Sequence[Doubles], low: float = 0.0, high: float = 1.0, level: float = LEVEL
 ) -> Interval | None:

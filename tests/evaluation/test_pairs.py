@@ -10,8 +10,11 @@ import pytest
 from scipy import stats
 
 from evaluators.case import Case
-from evaluators.fidelity.association import correlation_ratio, correlations, cramers_v, ranks, standardised
+from evaluators.fidelity import association
+from evaluators.fidelity.association import cramers_v, ranks, standardised
 from evaluators.fidelity.pairs import EVALUATORS
+from evaluators.fidelity.sides import Side
+from evaluators.frame import Frame, Layout
 from evaluators.results import Figure, LeftOut, Metric
 from tables.tableset import Table, TableSet
 from tests.evaluation.cases import ROOT, case, rows_of, split, table_of, tables
@@ -28,6 +31,18 @@ def value(results: list[Any], name: str, *columns: str, **detail: str) -> Metric
         if isinstance(r, Metric) and (r.name, r.columns, r.detail) == (name, columns, detail)
     ]
     return found
+
+
+def side_of(rows: int) -> Side:
+    return Side.of(Frame(Layout(()), {}, np.arange(rows)), np.random.default_rng(0))
+
+
+def correlations(columns: Any) -> Any:
+    return association.correlations(columns, side_of(len(columns)))[0]
+
+
+def correlation_ratio(codes: Any, size: int, values: Any) -> float:
+    return float(association.correlation_ratio(codes, size, values, side_of(len(codes)))[0])
 
 
 def set_of(**columns: Any) -> TableSet:
@@ -82,6 +97,31 @@ def test_the_correlation_ratio_is_the_root_of_what_groups_explain() -> None:
     assert correlation_ratio(codes, 3, standardised(x)) == pytest.approx(np.sqrt(explained))
     assert correlation_ratio(codes, 3, standardised(codes * 1.0)) == pytest.approx(1)
     assert np.isnan(correlation_ratio(codes * 0, 1, standardised(x)))
+
+
+def test_measures_without_a_group_are_those_of_the_other_rows() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3)) @ rng.normal(size=(3, 3)) + 5
+    x[rng.random((300, 3)) < 0.1] = np.nan
+    columns, codes, side = np.stack([standardised(c) for c in x.T], 1), rng.integers(0, 4, 300), side_of(300)
+    codes[np.nan_to_num(x[:, 0]) > 5] = 3
+    r = association.correlations(columns, side)
+    ratio = association.correlation_ratio(codes, 4, columns[:, 0], side)
+    assert len(r) == len(ratio) == 21
+    for group in (0, 7, 19):
+        rest = side.block != group
+        again = np.stack([standardised(c) for c in x[rest].T], 1)
+        assert r[1 + group] == pytest.approx(correlations(again))
+        assert ratio[1 + group] == pytest.approx(correlation_ratio(codes[rest], 4, again[:, 0]))
+
+
+def test_every_mean_has_an_interval(heart: Table) -> None:
+    parts = split(heart, 0.5)
+    found = run(case(parts.train, parts.train, parts.holdout))
+    means = [r for r in found if isinstance(r, Metric) and not r.columns]
+    assert len(means) == 6
+    for mean in means:
+        assert mean.interval is not None and mean.interval.low < mean.value < mean.interval.high
 
 
 def test_contingency_similarity_is_that_of_the_two_way_table() -> None:
