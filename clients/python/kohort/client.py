@@ -232,7 +232,7 @@ class Client(ModelCalls):
         return Job(self, self._transport.run(self._operations.train(request, timeout)))
 
     def job(self, name: str, *, timeout: Timeout = DEFAULT) -> Job:
-        """Attaches to a job, from any process. Raises NotFound."""
+        """Attaches to a job, from any process; the result of an evaluation is its report. Raises NotFound."""
         return job_handle(self, self._transport.run(self._operations.job(name, timeout)))
 
     def jobs(self, states: Iterable[JobState | str] = (), *, timeout: Timeout = DEFAULT) -> Iterator[Job]:
