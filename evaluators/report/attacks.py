@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evaluators.report.svg import clean
 from evaluators.report.values import Row, number_of, place, row
 
 _AREA, _RATE, _EXCESS = (
@@ -67,7 +66,7 @@ def _rate(metric: Mapping[str, Any]) -> str:
 def _attack(metric: Mapping[str, Any]) -> str:
     detail = {key: value for key, value in metric.get("detail", {}).items() if key != "fpr"}
     said = place({"detail": detail, "columns": metric.get("columns", ())})
-    return clean(said.removeprefix("attack ")) or "–"
+    return said.removeprefix("attack ") or "–"
 
 
 def _cell(

@@ -320,5 +320,6 @@ def _options(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if report.get("content_digest"):
         raw = base64.b64decode(str(report["content_digest"]), validate=False)
         said.append(("Digest of the generator", raw.hex()))
-    said.append(("Format of the report", clean(report.get("format", ""))))
+    if report.get("format"):
+        said.append(("Format of the report", clean(report["format"])))
     return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,7 +123,14 @@ def place(metric: Mapping[str, Any]) -> str:
     for key, value in sorted(metric.get("detail", {}).items()):
         ours = key in ("attack", "model")
         said.append(clean(f"{_KEYS.get(key, key)} {value.replace('_', ' ') if ours else value}"))
-    return ", ".join(said)
+    return ", ".join(map(_isolated, said))
+
+
+def _isolated(text: str) -> str:
+    """Names written from right to left must not turn what stands beside them."""
+    if any(unicodedata.bidirectional(character) in ("R", "AL") for character in text):
+        return f"\u2068{text}\u2069"
+    return text
 
 
 def row(metric: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]) -> Row:

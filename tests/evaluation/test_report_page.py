@@ -154,6 +154,33 @@ def test_an_attack_is_drawn_with_a_logarithmic_axis_too(text: str) -> None:
     assert "(logarithmic)" in text
 
 
+def test_attacks_on_membership_stand_side_by_side() -> None:
+    def metric(name: str, value: float, low: float, null: float, **detail: str) -> dict[str, Any]:
+        interval = {"low": low, "high": 1.0, "level": 0.99}
+        return {
+            "name": f"membership_inference_{name}",
+            "value": value,
+            "interval": interval,
+            "detail": detail,
+            "null_value": null,
+            "size": 500,
+            "headline": True,
+        }
+
+    found = [
+        metric("auc", 0.61, 0.58, 0.5, attack="distance"),
+        metric("tpr", 0.0321, 0.02, 0.01, attack="distance", fpr="0.01"),
+        metric("tpr_excess", 0.0221, -0.001, 0.0, attack="distance", fpr="0.01"),
+    ]
+    definitions = [{"name": one["name"], "family": "METRIC_FAMILY_PRIVACY"} for one in found]
+    said = Page(render({"metrics": found, "definitions": definitions})).text
+    # The rate's own interval is above chance; with the correction for the number of attacks it is not.
+    assert "TPR at 1 % FPR" in said
+    assert (
+        "distance 500 0.610 0.580 – 1.000 at 99 % ▲ above chance 0.032 0.020 – 1.000 at 99 % ✓ within" in said
+    )
+
+
 def test_hostile_names_are_text() -> None:
     page = Page(render(hostile()))
     assert not {"script", "img"} & set(page.tags)
