@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from server.metrics import Metrics
+import server.observer
+from evaluators.gate import Policy, State
+from evaluators.registry import definitions
+from evaluators.results import Direction
+from kohort.schema import Finding
+from server.metrics import HEADLINES, HIGHER_IS_BETTER, LOWER_IS_BETTER, RELEASE_STATES, Metrics
 from server.observer import Observer
-from server.records import JobRecord
+from server.records import EvaluationSpec, JobRecord, SubjectSpec
 from server.store import Store
 from server.threads import Threads
-from tests.core.support import add_dataset, add_job
+from tests.core.support import ADA, add_dataset, add_job, evaluation_of, evidence_with, model_of, report_of
 
 
 @pytest.fixture
@@ -66,3 +72,96 @@ async def test_reports_of_running_jobs_become_gauges(
     assert value(metrics, "kohort_train_rows_per_second") == 0.0
     assert value(metrics, "kohort_train_eta_seconds") == 0.0
     assert value(metrics, "kohort_train_loss", loss="loss") == 0.5, "the latest stays"
+
+
+def counted(metrics: Metrics, name: str, **labels: str) -> float:
+    found = metrics.registry.get_sample_value(name, labels)
+    assert found is not None
+    return found
+
+
+async def test_an_evaluation_is_no_epoch_and_ends_as_its_report_says(
+    store: Store, threads: Threads, metrics: Metrics
+) -> None:
+    observer = Observer(store, threads, metrics, 60)
+    await observer.look()
+    spec = EvaluationSpec("STANDARD")
+    for worker, found in (("w", True), ("w", False)):
+        job = add_job(store, evaluation=spec)
+        store.leases.claim(worker, "cpu:0", "cpu", 30)
+        store.leases.phase(job.id, 1, "w", "fitting")
+        report(store, job, 3, losses={"loss": 0.5})
+        store.leases.phase(job.id, 1, "w", "evaluating")
+        report(store, job, 15, losses={"loss": 9.0})
+        model = model_of(job)
+        store.leases.publish(job.id, 1, "w", model, report_of(job, model.id) if found else None)
+    alone = evaluation_of(store, SubjectSpec(model.id), evaluation=spec)
+    store.leases.claim("w", "cpu:0", "cpu", 30)
+    store.leases.fail(alone.id, 1, "w", "EVALUATION_FAILED", "")
+    store.jobs.request_cancel("north", evaluation_of(store, SubjectSpec(model.id), evaluation=spec).id)
+    await observer.look()
+    assert value(metrics, "kohort_train_epochs_total") == 6
+    assert value(metrics, "kohort_train_loss", loss="loss") == 0.5
+    assert value(metrics, "kohort_jobs_ended_total", outcome="SUCCEEDED") == 2
+    assert value(metrics, "kohort_jobs_ended_total", outcome="FAILED") == 0, "it was no training"
+    ended = {
+        outcome: counted(metrics, "kohort_evaluations_total", profile="STANDARD", outcome=outcome)
+        for outcome in ("SUCCEEDED", "FAILED", "CANCELLED")
+    }
+    assert ended == {"SUCCEEDED": 1, "FAILED": 2, "CANCELLED": 1}
+    assert counted(metrics, "kohort_evaluation_seconds_count") == 2
+
+
+async def test_alerts_are_counted_by_what_they_do(store: Store, threads: Threads, metrics: Metrics) -> None:
+    observer = Observer(store, threads, metrics, 60)
+    await observer.look()
+    job = add_job(store)
+    store.leases.claim("w", "cpu:0", "cpu", 30)
+    store.leases.warning(job.id, 1, "w", Finding("ALERT_RAISED", "loss is above 3"))
+    store.leases.fail(job.id, 1, "w", "ALERT_STOPPED_TRAINING", "the attack succeeds")
+    await observer.look()
+    assert counted(metrics, "kohort_alerts_raised_total", action="NOTIFY") == 1
+    assert counted(metrics, "kohort_alerts_raised_total", action="STOP_TRAINING") == 1
+
+
+async def test_releases_are_counted_by_policy_report_and_override(
+    store: Store, threads: Threads, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.observer, "CENSUS_SECONDS", 0.0)
+    observer = Observer(store, threads, metrics, 60)
+    models = []
+    for lows in ({}, {"inference_risk": 0.5}, {"inference_risk": 0.3}):
+        job = add_job(store)
+        store.leases.claim("w", "cpu:0", "cpu", 30)
+        models.append(model_of(job))
+        report_made = report_of(job, models[-1].id, evidence_with(**lows))
+        store.leases.publish(job.id, 1, "w", models[-1], report_made)
+
+    async def states() -> dict[str, float]:
+        await observer.look()
+        return {
+            state: counted(metrics, "kohort_release_state", state=state)
+            for state in RELEASE_STATES
+            if counted(metrics, "kohort_release_state", state=state)
+        }
+
+    assert await states() == {"OPEN": 1, "LOCKED": 2}
+    assert counted(metrics, "kohort_evaluation_headline", metric="inference_risk") == 0.5
+    store.releases.override(ADA, models[1].id, State.OPEN_WITH_WARNING, "by design")
+    assert await states() == {"OPEN": 1, "LOCKED": 1, "OPEN_WITH_WARNING": 1}
+    store.releases.set_policy(ADA, Policy(rules=()))
+    assert await states() == {"OPEN": 2, "OPEN_WITH_WARNING": 1}
+    store.models.delete("north", models[1].id)
+    store.reports.withdraw("north", models[2].dataset)
+    assert await states() == {"OPEN": 2}
+    assert counted(metrics, "kohort_evaluation_headline", metric="inference_risk") == 0.3
+    assert math.isnan(counted(metrics, "kohort_evaluation_headline", metric="utility_ratio"))
+
+
+def test_headlines_of_the_page_are_those_that_evaluators_mark() -> None:
+    assert not set(HIGHER_IS_BETTER) & set(LOWER_IS_BETTER)
+    known = definitions()
+    assert set(HEADLINES) <= set(known)
+    for name in HEADLINES:
+        better = Direction.HIGHER if name in HIGHER_IS_BETTER else Direction.LOWER
+        assert known[name].direction is better or known[name].target is not None, name
