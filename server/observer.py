@@ -33,6 +33,8 @@ class _Seen:
     progress_time: float = 0.0
     speed: float = 0.0
     end: float = 0.0
+    alerts: int = 0
+    """Raised, and not yet counted."""
     evaluated: bool = False
     """Whether it is, or ends with, an evaluation; of one by itself `trainer` is empty."""
 
@@ -84,12 +86,10 @@ class Observer:
     def _count(self, trainer: str, event: EventRecord) -> bool:
         """Whether an evaluation ended with it."""
         seen = self._jobs.setdefault(event.job, _Seen(trainer, evaluated=not trainer))
+        self._alerts(event, seen)
         match event.kind:
             case "state":
-                state = JobState(event.payload["state"])
-                self._state(trainer, event, seen, state)
-                if state is JobState.FAILED and event.payload.get("message") == "ALERT_STOPPED_TRAINING":
-                    self._metrics.alerts_raised.labels("STOP_TRAINING").inc()
+                self._state(trainer, event, seen, JobState(event.payload["state"]))
             case "phase":
                 self._end_phase(seen, event.time)
                 seen.evaluated |= event.payload["phase"] == _EVALUATING
@@ -102,9 +102,18 @@ class Observer:
             case "warning":
                 if event.payload.get("reason") == "WORKER_LOST":
                     self._metrics.attempts_lost.inc()
-                if event.payload.get("reason") == "ALERT_RAISED":
-                    self._metrics.alerts_raised.labels("NOTIFY").inc()
         return seen.evaluated and event.job not in self._jobs
+
+    def _alerts(self, event: EventRecord, seen: _Seen) -> None:
+        """An alert that stops is raised like any other: only what follows it tells."""
+        if event.kind == "warning":
+            seen.alerts += event.payload.get("reason") == "ALERT_RAISED"
+            return
+        if event.kind == "state" and event.payload.get("message") == "ALERT_STOPPED_TRAINING":
+            self._metrics.alerts_raised.labels("STOP_TRAINING").inc()
+            seen.alerts = max(0, seen.alerts - 1)
+        self._metrics.alerts_raised.labels("NOTIFY").inc(seen.alerts)
+        seen.alerts = 0
 
     def _state(self, trainer: str, event: EventRecord, seen: _Seen, state: JobState) -> None:
         if state is JobState.QUEUED and seen.created is None:

@@ -117,7 +117,8 @@ async def test_alerts_are_counted_by_what_they_do(store: Store, threads: Threads
     await observer.look()
     job = add_job(store)
     store.leases.claim("w", "cpu:0", "cpu", 30)
-    store.leases.warning(job.id, 1, "w", Finding("ALERT_RAISED", "loss is above 3"))
+    for said in ("loss is above 3", "the attack succeeds"):
+        store.leases.warning(job.id, 1, "w", Finding("ALERT_RAISED", said))
     store.leases.fail(job.id, 1, "w", "ALERT_STOPPED_TRAINING", "the attack succeeds")
     await observer.look()
     assert counted(metrics, "kohort_alerts_raised_total", action="NOTIFY") == 1
