@@ -54,6 +54,8 @@ def run(case: Case) -> Iterator[Result]:
             yield found
         elif not len(found.synthetic):
             yield LeftOut(f"augmentation of {name}", "no synthetic row knows it")
+        elif case.seconds_left <= 0:
+            yield LeftOut(f"augmentation of {name}", "the time budget was used up")
         else:
             yield from _gains(case, found)
 
@@ -95,6 +97,8 @@ def _gains(case: Case, found: Arms) -> Iterator[Result]:
         reached.append(rate)
         values.append(float(gain[0]))
         spans.append(interval)
+    if len(reached) == 1:
+        return
     yield Figure(
         f"augmentation:{found.name}",
         Family.UTILITY,
