@@ -18,7 +18,9 @@ from evaluators.frame import Frame, View
 from trainers.base import Doubles, Floats, Indices
 
 MOST_LEVELS = 64
-"""Levels of one column that have a corner of their own."""
+"""Levels of one column that have a corner of their own, at most; fewer in tables of more than 32 columns."""
+_COORDINATES = 2048
+"""That points have, about, at most."""
 _FARTHEST = 1e3
 """No double is as far from the middle, except for overflow."""
 _CHUNK = 1 << 22
@@ -58,7 +60,8 @@ class Space:
     def fit(cls, frame: Frame, columns: tuple[str, ...] | None = None) -> Space:
         """The map for those columns (None: all), scaled by the rows of `frame`."""
         views = [view for view in frame.layout if columns is None or view.name in columns]
-        return cls(tuple(_scale(view, frame) for view in views))
+        levels = min(MOST_LEVELS, max(2, _COORDINATES // max(1, len(views))))
+        return cls(tuple(_scale(view, frame, levels) for view in views))
 
     @property
     def dimensions(self) -> int:
@@ -72,7 +75,7 @@ class Space:
         return np.concatenate([scale.points(frame[scale.view.name]) for scale in self.scales], axis=1)
 
 
-def _scale(view: View, frame: Frame) -> _Scale:
+def _scale(view: View, frame: Frame, levels: int) -> _Scale:
     values = frame[view.name]
     if view.number:
         known = values[~np.isnan(values)]
@@ -83,7 +86,7 @@ def _scale(view: View, frame: Frame) -> _Scale:
             width = float(high / 2 - low / 2) or float(known.std()) or 1.0
         return _Scale(view, float(middle), width if np.isfinite(width) else float(np.finfo(np.float64).max))
     counts = np.bincount(values[values >= 0], minlength=len(view.levels))
-    frequent = np.argsort(-counts, kind="stable")[:MOST_LEVELS]
+    frequent = np.argsort(-counts, kind="stable")[:levels]
     corners = np.full(len(view.levels), len(frequent), np.int64)
     corners[frequent] = np.arange(len(frequent))
     return _Scale(view, corners=corners, size=len(frequent) + 2)  # the rare ones', and null

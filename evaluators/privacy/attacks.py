@@ -24,10 +24,14 @@ from trainers.base import Doubles, Floats, Indices
 SCORED_ROWS = 4_000
 """Rows of members, and of others, that are scored, at most."""
 REFERENCE_ROWS = 10_000
-SYNTHETIC_ROWS = 20_000
+SYNTHETIC_ROWS = 40_000
 """More than the reference: a copy that is not among them is not found."""
-PATIENT_ROWS = 20
-"""Rows of one patient that are looked at, at most."""
+PATIENT_ROWS = (4, 20)
+"""Rows of one patient that are looked at, at most: the fewer, the more patients there are."""
+_PATIENTS = 1_000
+"""As many, for a false-positive rate of one in a thousand."""
+_COORDINATES = 500
+"""Where points have more, fewer rows are compared."""
 FIT_ROWS = 4_000
 """Rows that the models of `error_prediction` are fitted on, at most."""
 FIT_COLUMNS = 16
@@ -58,12 +62,15 @@ class Parts:
         """Of a case with a hold-out."""
         assert case.holdout is not None
         rng = case.rng("membership")
-        train, holdout = _thinned(case.train, rng), _thinned(case.holdout, rng)
-        first = min(train.patients // 2, _fitting(train, SCORED_ROWS))
-        members, rest = _divided(train, first, rng)
-        reference, _ = _divided(rest, _fitting(rest, REFERENCE_ROWS), rng)
+        fewest, most = PATIENT_ROWS
+        scored = min(case.train.patients // 2, case.holdout.patients, _PATIENTS)
+        each = min(most, max(fewest, SCORED_ROWS // max(1, scored)))
+        train, holdout = _thinned(case.train, each, rng), _thinned(case.holdout, each, rng)
+        members, rest = _divided(train, min(train.patients // 2, _fitting(train, SCORED_ROWS)), rng)
+        among = min(1.0, _COORDINATES / max(1, Space.fit(rest).dimensions))
+        reference, _ = _divided(rest, _fitting(rest, int(REFERENCE_ROWS * among)), rng)
         others, _ = _divided(holdout, _fitting(holdout, SCORED_ROWS), rng)
-        return cls(members, others, reference, case.synthetic.sample(SYNTHETIC_ROWS, rng))
+        return cls(members, others, reference, case.synthetic.sample(int(SYNTHETIC_ROWS * among), rng))
 
     @cached_property
     def space(self) -> Space:
@@ -205,15 +212,15 @@ def _matrix(inputs: list[View], frame: Frame) -> Floats:
     return out if inputs else np.zeros_like(out)
 
 
-def _thinned(frame: Frame, rng: np.random.Generator) -> Frame:
-    """At most `PATIENT_ROWS` rows of every patient."""
+def _thinned(frame: Frame, each: int, rng: np.random.Generator) -> Frame:
+    """At most so many rows of every patient."""
     if frame.patients == len(frame):
         return frame
     shuffled = rng.permutation(len(frame))
     order = shuffled[np.argsort(frame.subjects[shuffled], kind="stable")]
     first = np.diff(frame.subjects[order], prepend=-1) != 0
     place = np.arange(len(order)) - np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
-    return frame.take(np.sort(order[place < PATIENT_ROWS]))
+    return frame.take(np.sort(order[place < each]))
 
 
 def _fitting(frame: Frame, rows: int) -> int:

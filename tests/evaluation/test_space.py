@@ -112,6 +112,12 @@ def test_the_rarest_levels_share_a_corner() -> None:
     assert found[0, 1] == pytest.approx(1.0)
 
 
+def test_wide_tables_have_no_more_coordinates_than_fit_into_memory() -> None:
+    cells = {f"c{i:03d}": [f"v{(i * j) % 60:02d}" for j in range(60)] for i in range(300)}
+
+    assert Space.fit(frame_of(pd.DataFrame(cells))).dimensions < 3_000
+
+
 def test_levels_that_the_scale_has_not_seen_have_a_place() -> None:
     seen, other = frames(
         [table_of(pd.DataFrame({"a": ["x", "y"] * 4})), table_of(pd.DataFrame({"a": ["new", "x"]}))]
