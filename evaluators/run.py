@@ -36,7 +36,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who looks on: told the part that begins and how many are done; asked whether to stop."""
+    """Who looks on: told the part that begins (none at the end) and how many are done; asked whether to stop."""
 
     part: Callable[[str, int, int], None] = lambda name, done, total: None
     should_stop: Callable[[], bool] = lambda: False
@@ -93,6 +93,7 @@ def evaluate(
             continue
         looking.part(part.name, done, len(chosen))
         _compute(part, case, metrics, figures, left_out)
+    looking.part("", len(chosen), len(chosen))
     counts = _counts(case)
     return Evaluation(
         options=options,

@@ -67,9 +67,8 @@ def write_report(
     options = _options(spec)
 
     def part(name: str, done: int, total: int) -> None:
-        reporter.progress(
-            {"step": done, "total_steps": total, "losses": {}, "rows_per_second": 0.0, "eta_s": None}
-        )
+        told = {"step": done, "total_steps": total, "losses": {}, "rows_per_second": 0.0, "eta_s": None}
+        reporter.progress(told, last=done == total)
 
     evaluation = evaluate(subject, options, Policy.from_json(spec.policy), Watch(part, reporter.should_stop))
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -21,6 +21,7 @@ from kohort.programs import SampleSpec
 from kohort.schema import Finding, Schema
 from server import evaluating
 from server.abilities import abilities
+from server.alerts import Alerts
 from server.child import Reporter
 from server.preparing import prepare
 from server.protocol import ChildSpec
@@ -91,7 +92,15 @@ def _run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
     hooks.phase("fitting")
     trainer, request = delegate(trainer, request, hooks)
     forecast.rows = sum(table.num_rows for table in request.train)
-    generator = trainer.fit(request, hooks)
+    # Not among the findings that a bundle holds: when an alert is looked at depends on the clock.
+    alerts = Alerts(spec.alerts, request, lambda finding: reporter.warn(finding.to_json()))
+
+    def progress(made: Progress) -> None:
+        forecast(made)
+        alerts.take(made)
+
+    generator = trainer.fit(request, replace(hooks, progress=progress, watch=alerts.watch))
+    alerts.done(generator)
     hooks.check()
     hooks.phase("exporting")
     # Brings onnx and protobuf, which a training has no use for.

@@ -186,7 +186,7 @@ def test_client_cut_while_sampling(fresh: Server) -> None:
 
 
 def pause_between_writes(server: Server, pid: int) -> None:
-    """Stops a process that does not hold SQLite's one lock just then: nobody else could write until it wakes."""
+    """Stops a process while it does not hold SQLite's one lock: nobody else could write until it wakes."""
     for _ in range(100):
         os.kill(pid, signal.SIGSTOP)
         database = sqlite3.connect(server.data / "var" / "kohort.db", timeout=0.2, isolation_level=None)
