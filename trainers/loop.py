@@ -219,9 +219,7 @@ class _Run:
         self._means = means
         self._report(self._plan.epochs)
         self._tell()
-        # Every step and every validation seeds its own random streams: a look changes nothing.
-        if self._plan.present is not None:
-            self._hooks.watch(self._plan.present)
+        self._look()
         if self._checkpoint.due:
             self._checkpoint.save(self._capture())
 
@@ -236,6 +234,17 @@ class _Run:
             raise Problem("OUT_OF_MEMORY", "validation needs more memory than there is") from None
         self._validating = time.perf_counter() - began
         return loss
+
+    def _look(self) -> None:
+        """Every step and every validation seeds its own random streams: nothing changes by it."""
+        if self._plan.present is None:
+            return
+        try:
+            self._hooks.watch(self._plan.present)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            free_memory()  # the model is looked at when it is done, at the latest
 
     def _tell(self) -> None:
         done = getattr(self._learner, "epoch_done", None)

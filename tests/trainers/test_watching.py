@@ -52,6 +52,13 @@ def test_what_the_hook_raises_ends_training() -> None:
     assert learner.shares == [(0, 0.0), (1, 0.25)]
 
 
+def test_a_look_that_memory_does_not_suffice_for_is_left_out() -> None:
+    def starve(make: Callable[[], Any]) -> None:
+        raise MemoryError
+
+    assert train(Regression(), plan_of(present=lambda: None), Hooks(watch=starve)).epochs == 4
+
+
 def test_a_twin_shares_all_but_one_network() -> None:
     learner = Regression()
     other = twin(learner, "net")
