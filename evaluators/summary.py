@@ -90,7 +90,10 @@ def _why(verdict: Verdict) -> str:
 
 
 def _meanings(broken: Sequence[Broken]) -> str:
-    return _and(list(dict.fromkeys(_SHORT.get(b.rule.metric, f"a rule on {b.rule.metric}") for b in broken)))
+    said = {_SHORT.get(one.rule.metric, f"a rule on {one.rule.metric}"): None for one in broken}
+    if _SHORT["membership_inference_auc"] in said:  # of which the other is a part
+        said.pop(_SHORT["membership_inference_tpr_excess"], None)
+    return _and(list(said))
 
 
 def _near(metrics: Sequence[Metric]) -> str:

@@ -17,7 +17,7 @@ MOST_BARS = 60
 _LINE = FONT + 4
 _ROC_LEAST = 1e-3
 """The lowest false-positive rate of a logarithmic axis."""
-_RISING = re.compile(r"(?:below |[<≤] ?|\[|\()?([-−]?\d+(?:\.\d+)?)(?:(?: to |, ?| ?– ?| and ).*)?")
+_RISING = re.compile(r"(?:below |[<≤] ?|\[|\()?([-−]?\d+(?:\.\d+)?)(?:(?: to |, ?| ?[–-] ?| and ).*)?")
 _ASIDE = ("other", "others", "missing", "null")
 _SCATTERED = ("dimension_wise_probability",)
 """Lines whose points belong to things without an order."""
@@ -145,10 +145,16 @@ def _bars(plot: Plot, ident: str, wide: float, high: float) -> str:
 
 
 def _ordered(names: Sequence[str]) -> bool:
-    """Whether they are rising numbers or intervals of such, of which every nth can stand for all."""
+    """Whether they are rising intervals or evenly rising numbers, of which every nth can stand for all.
+
+    Codes, which may rise too, are unevenly spaced; each has to be named.
+    """
     found = [_RISING.fullmatch(name) for name in names if name.casefold() not in _ASIDE]
     starts = [float(match.group(1).replace("−", "-")) for match in found if match]
-    return len(starts) == len(found) and all(a <= b for a, b in pairwise(starts))
+    if len(starts) < len(found) or any(a > b for a, b in pairwise(starts)):
+        return False
+    even = len({round(b - a, 9) for a, b in pairwise(starts)}) <= 1
+    return even or all(match.group(0) != match.group(1) for match in found if match)
 
 
 def _upright(svg: Svg, plot: Plot, shown: Sequence[str], wide: float, high: float) -> str:

@@ -72,6 +72,27 @@ def test_labels_below_bars_do_not_overlap() -> None:
         assert b - a >= (width(left) + width(right)) / 2
 
 
+def test_every_code_is_named_though_codes_rise() -> None:
+    codes = (
+        "250",
+        "250.01",
+        "272",
+        "276",
+        "401",
+        "414",
+        "427",
+        "428",
+        "486",
+        "518",
+        "682",
+        "715",
+        "780",
+        "other",
+    )
+    drawn = draw(figure(FigureKind.BARS, [Series("a", [1.0] * len(codes))], codes), "f", 330)
+    assert all(f">{code}</text>" in drawn for code in codes)
+
+
 def test_ticks_are_round_and_within() -> None:
     assert ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1]
     assert ticks(-3, 7, 6) == [-2, 0, 2, 4, 6]
