@@ -36,7 +36,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who looks on: told the part that begins (none at the end) and how many are done; asked whether to stop."""
+    """Who looks on: told the part that begins (none at the end) and how many are done."""
 
     part: Callable[[str, int, int], None] = lambda name, done, total: None
     should_stop: Callable[[], bool] = lambda: False

@@ -206,7 +206,7 @@ def _associations(
     strengths = [_strengths(case, part, views, pairs) for part in parts]
     apart = [_Apart.of(strengths[0], other) for other in strengths[1:]]
     if not np.isnan(apart[0].whole).all():
-        yield _mean("association_similarity", apart, _similarity, {}, size)
+        yield _mean("association_similarity", apart, _similarity, {}, size, headline=True)
         yield from _named("association_similarity", apart, 1.0, views, pairs, {}, size)
         for statistic, aggregate in (("mean_absolute", _mean_absolute), ("frobenius", _frobenius)):
             yield _mean("correlation_matrix_difference", apart, aggregate, {"statistic": statistic}, size)
