@@ -31,6 +31,7 @@ _SHORT = {
     "linkability_risk": "parts of a patient's record can be linked",
     "reidentification_risk": "patients can be found again",
     "column_similarity": "single columns differ from real ones",
+    "association_similarity": "relations between columns differ from real ones",
     "pair_similarity": "relations between columns differ from real ones",
     "missingness_similarity": "values are missing in other places",
     "c2st_auc": "a program tells the rows from real ones",

@@ -28,6 +28,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "FIDELITY": (
         "column_similarity",
         "pair_similarity",
+        "association_similarity",
         "missingness_similarity",
         "category_coverage",
         "c2st_auc",

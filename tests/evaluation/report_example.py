@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from evaluators.case import Options
-from evaluators.gate import Policy, decide
+from evaluators.gate import Effect, Policy, Reference, Rule, RuleKind, Statistic, decide
 from evaluators.reporting import report_json
 from evaluators.results import (
     Direction,
@@ -38,6 +38,24 @@ ABOUT: dict[str, Any] = {
     "content_digest": bytes(range(32)),
     "losses": [{"step": n, "loss": 2 / n**0.5, "validation": 2.1 / n**0.45} for n in range(1, 60)],
 }
+
+POLICY = Policy(
+    rules=(
+        Rule("membership_inference_auc", RuleKind.PRIVACY, 0.6, Effect.LOCK, Statistic.LOWER),
+        Rule("singling_out_risk", RuleKind.PRIVACY, 0.1, Effect.LOCK, Statistic.LOWER),
+        Rule(
+            "pair_similarity",
+            RuleKind.QUALITY,
+            0.9,
+            Effect.WARN,
+            Statistic.VALUE,
+            Reference.RATIO,
+            below=True,
+        ),
+        Rule("c2st_auc", RuleKind.QUALITY, 0.3, Effect.WARN, Statistic.VALUE, Reference.DIFFERENCE),
+        Rule("utility_ratio", RuleKind.QUALITY, 0.9, Effect.WARN, below=True),
+    )
+)
 
 DEFINITIONS = (
     MetricInfo(
@@ -254,7 +272,7 @@ def evaluation(
     values: Sequence[Metric] | None = None,
     pictures: Sequence[Figure] | None = None,
     holdout: int = 121,
-    policy: Policy | None = None,
+    policy: Policy = POLICY,
 ) -> Evaluation:
     """Of those values, under the policy."""
     chosen = metrics() if values is None else tuple(values)
@@ -271,7 +289,7 @@ def evaluation(
         metrics=chosen,
         figures=figures() if pictures is None else tuple(pictures),
         left_out=(LeftOut("shadow_models", "part of the full profile only"),),
-        verdict=decide(policy or Policy(), evidence(holdout, chosen)),
+        verdict=decide(policy, evidence(holdout, chosen)),
         seconds=3.25,
         definitions={info.name: info for info in DEFINITIONS},
     )

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from evaluators.gate import Policy
 from evaluators.reporting import overview, report_json
 from evaluators.results import Family, Figure, FigureKind, Series
 from kohort.v1 import evaluation_pb2, release_pb2
@@ -90,7 +89,7 @@ def test_a_loss_said_at_some_steps_only_keeps_its_steps() -> None:
 
 
 def test_an_evaluation_without_results_is_a_report() -> None:
-    message = parsed(report_json(evaluation([], [], holdout=0, policy=Policy()), {}))
+    message = parsed(report_json(evaluation([], [], holdout=0), {}))
     assert not message.metrics
     assert len(message.summary) == 3
 
