@@ -8,6 +8,7 @@ attack, so that without leakage their scores are exchangeable.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -47,9 +48,9 @@ class Parts:
     `members` and `others` are scored; `reference` are rows of training
     patients that are not scored. Taken from the training part, because the
     hold-out is the smaller one and every patient less of it coarsens the rates
-    of false positives; half of the training patients at least stay scored
-    where caps allow. That synthetic rows resemble the reference, too, makes
-    the attacks no worse: they ask where synthetic rows are denser than that.
+    of false positives; at most half of the training patients are scored. That
+    synthetic rows resemble the reference, too, makes the attacks no worse:
+    they ask where synthetic rows are denser than that.
     """
 
     members: Frame
@@ -129,13 +130,16 @@ def exposure(parts: Parts) -> Scores:
     return parts.by_patient(*(found[:, 0] for found in parts.to_reference))
 
 
-def error_prediction(parts: Parts, seed: int, threads: int = 1) -> Scores:
+def error_prediction(
+    parts: Parts, seed: int, threads: int = 1, check: Callable[[], None] = lambda: None
+) -> Scores:
     """How much better models of synthetic rows predict a row's cells than models of the reference do.
 
-    After MIA-EPT (German et al. 2025): one model per column, of the others;
+    After MIA-EPT (German et al. 2025, arXiv 2509.13046): one model per column, of the others;
     its error on a member's cell is small where the generator repeats members.
     The reference's models take away what is easy to predict for anyone. The
-    errors of `FIT_COLUMNS` columns are compared, by mean.
+    errors of `FIT_COLUMNS` columns are compared, by mean. `check` is called
+    between the columns and may raise.
     """
     rng = np.random.default_rng([seed & (2**63 - 1), 7])
     views = [view for view in parts.members.layout if _tells(view, parts)]
@@ -146,6 +150,7 @@ def error_prediction(parts: Parts, seed: int, threads: int = 1) -> Scores:
     scored = [parts.members, parts.others]
     gains = [np.zeros(len(frame)) for frame in scored]
     for view in views:
+        check()
         errors = [_errors(view, frame, scored, int(rng.integers(2**31)), threads) for frame in fitted]
         spread = float(np.std(np.concatenate(errors[1]))) or 1.0
         for gain, ours, theirs in zip(gains, errors[0], errors[1], strict=True):

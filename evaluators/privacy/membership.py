@@ -130,7 +130,7 @@ def run(case: Case) -> Iterator[Result]:
             _Attack(
                 {"attack": "error_prediction"},
                 sizes,
-                lambda: attacks.error_prediction(parts, options.seed, options.threads),
+                lambda: attacks.error_prediction(parts, options.seed, options.threads, case.check),
                 _SECONDS,
             )
         )

@@ -20,7 +20,7 @@ from kohort.columns import Array
 from kohort.schema import Kind, Storage
 from tables.tableset import Table, TableSet
 from tests.evaluation.cases import ROOT, case, joined, rows_of, table_of, tables
-from trainers.base import FitRequest, Hooks
+from trainers.base import FitRequest, Hooks, Stopped
 from trainers.copula import CopulaTrainer
 from trainers.drawing import draw
 
@@ -186,6 +186,19 @@ def test_the_curve_starts_where_as_many_patients_are_wrong_as_may_be_shown(stays
         assert series.x[-1] == series.y[-1] == 1 or series.x[-1] == 1
         assert list(series.x) == sorted(series.x)
     assert figure.series[0].x[0] == pytest.approx(5 / HELD)
+
+
+def test_it_stops_between_columns(heart: Table) -> None:
+    every = tables(heart)
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 8
+
+    with pytest.raises(Stopped):
+        list(membership.run(case(every, every, every, should_stop=stop)))
+    assert len(asked) == 9
 
 
 def test_no_attack_sees_a_scored_patient_twice(diabetes: Table) -> None:
