@@ -36,10 +36,11 @@ from server.layers import AccessLog, Errors, RequestIds, RpcMetricsLayer
 from server.layout import DataDir
 from server.lifecycle import Lifecycle
 from server.limits import Admission
-from server.metrics import SERVICES, Metrics
+from server.metrics import Metrics
 from server.modelcache import ModelCache
 from server.observer import Observer
 from server.reports import Reports
+from server.rpcmetrics import SERVICES
 from server.sampling import SamplingService
 from server.schemas import Schemas
 from server.settings import MESSAGE_BYTES, Settings

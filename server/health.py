@@ -14,7 +14,8 @@ import structlog
 from grpc_health.v1 import health, health_pb2
 
 from kohort.problem import Problem
-from server.metrics import SERVICES, Metrics
+from server.metrics import Metrics
+from server.rpcmetrics import SERVICES
 from server.settings import Settings
 from server.store import Store
 from server.threads import Threads

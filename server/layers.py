@@ -16,7 +16,7 @@ from kohort.problem import Problem
 from server import errors
 from server.context import Call
 from server.interceptors import Layer
-from server.metrics import SPELLING, RpcMetrics
+from server.rpcmetrics import SPELLING, RpcMetrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _log = structlog.get_logger(log="access")

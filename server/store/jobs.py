@@ -24,7 +24,7 @@ from server.store import rows
 from server.store.engine import Database, clock
 from server.store.outlook import outlook
 from server.store.requests import WINDOW_SECONDS, made_before, remember, take_turn
-from server.store.schema import datasets, events, jobs
+from server.store.schema import EVALUATES, datasets, events, jobs
 from server.store.transitions import move
 
 _RETRY_SECONDS = 15.0
@@ -175,9 +175,8 @@ class JobStore:
         On PostgreSQL an event that commits late may have a lower number than
         one read before, and is then missed: good enough to count, not to follow.
         """
-        evaluation = jobs.c.subject_model + jobs.c.subject_dataset != ""
         statement = (
-            sa.select(events, sa.case((evaluation, ""), else_=jobs.c.trainer).label("trainer"))
+            sa.select(events, sa.case((EVALUATES, ""), else_=jobs.c.trainer).label("trainer"))
             .join(jobs, jobs.c.id == events.c.job)
             .where(events.c.number > after)
             .order_by(events.c.number)

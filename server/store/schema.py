@@ -73,6 +73,9 @@ jobs = sa.Table(
     sa.Index(None, "dataset"),
 )
 
+EVALUATES = jobs.c.subject_model + jobs.c.subject_dataset != ""
+"""Whether a job is an evaluation by itself."""
+
 events = sa.Table(
     "events",
     metadata,

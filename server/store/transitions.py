@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from server.records import ACTIVE, JobState
 from server.store.engine import clock
-from server.store.schema import datasets, events, jobs
+from server.store.schema import EVALUATES, datasets, events, jobs
 
 _Q, _R, _C = JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING
 _S, _F, _X = JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED
@@ -96,11 +96,7 @@ def retire_if_due(connection: sa.Connection, dataset: str) -> None:
     ).first()
     if row is None or not row.delete_after_training or row.delete_time is not None:
         return
-    trained = sa.exists().where(
-        jobs.c.dataset == dataset,
-        jobs.c.state == _S.value,
-        jobs.c.subject_model + jobs.c.subject_dataset == "",
-    )
+    trained = sa.exists().where(jobs.c.dataset == dataset, jobs.c.state == _S.value, ~EVALUATES)
     connection.execute(
         sa.update(datasets)
         .where(datasets.c.id == dataset, trained, ~needed(dataset))

@@ -176,3 +176,15 @@ class House:
         """A custodian's decision."""
         request = evaluation_pb2.OverrideReleaseRequest(model=model, state=state, reason=reason)
         return await self.stubs.evaluation.OverrideRelease(request, **self.ann("custodian"))
+
+    def evaluate(self, role: str = "custodian", tenant: str = "a", **fields: Any) -> Any:
+        """A stream of Evaluate."""
+        request = evaluation_pb2.EvaluateRequest(**fields)
+        return self.stubs.evaluation.Evaluate(request, **self.ann(role, tenant))
+
+    async def report(self, name: str, role: str = "custodian", tenant: str = "a") -> evaluation_pb2.Report:
+        """One report."""
+        request = evaluation_pb2.GetReportRequest(name=name)
+        response = await self.stubs.evaluation.GetReport(request, **self.ann(role, tenant))
+        report: evaluation_pb2.Report = response.report
+        return report

@@ -16,8 +16,8 @@ from kohort.v1 import capabilities_pb2, dataset_pb2, sampling_pb2, training_pb2
 from server import identities
 from server.auth import PERMISSIONS, ROLES, authorise
 from server.identities import Certificates, Tokens, create_token
-from server.metrics import SERVICES
 from server.records import Principal
+from server.rpcmetrics import SERVICES
 from tests.server.conftest import Start, Stubs, fails
 
 METHODS = {

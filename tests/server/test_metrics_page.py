@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from kohort.v1 import capabilities_pb2, sampling_pb2
 from server.app import Server, StartError
-from server.metrics import SERVICES, Metrics
+from server.metrics import Metrics
+from server.rpcmetrics import SERVICES
 from tests.server.conftest import Start, collect, fails, settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
