@@ -19,7 +19,7 @@ from evaluators.frame import Frame
 from evaluators.intervals import mean_of
 from evaluators.models import Inputs, ModelKind, Predictor, fit
 from evaluators.privacy.alike import classes
-from evaluators.privacy.attacking import advantage, corrected
+from evaluators.privacy.control import advantage, corrected
 from evaluators.privacy.guesses import Hits, Secret, attacked, nearest_guesses, secrets
 from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result
 from evaluators.roles import MOST_CLASSES, Target
@@ -30,6 +30,8 @@ _MODELS = 4
 _MODEL_ROWS = 5_000
 _FEWEST = 10
 """Rows that a model is trained on, at least."""
+_MOST = 1e15
+"""A number whose square single precision, which models compute in, holds with room to spare."""
 _BINS = 10
 
 _METRICS = (
@@ -131,18 +133,19 @@ def _model_attacks(case: Case, wanted: tuple[Secret, ...]) -> Iterator[tuple[Sec
         case.check()
         target = Target.of(secret.view, case.train)
         known, outcome = target.outcome(rows)
-        if len(known) < _FEWEST:
+        if len(known) < _FEWEST or (not target.classes and float(np.abs(outcome).max()) > _MOST):
             continue
         inputs = Inputs.of(case.layout, [secret.view.name])
-        model = fit(
-            ModelKind.BOOSTED_TREES,
-            inputs,
-            rows.take(known),
-            outcome,
-            target.classes,
-            case.options.seed,
-            case.options.threads,
-        )
+        with np.errstate(all="ignore"):  # numbers near the greatest double
+            model = fit(
+                ModelKind.BOOSTED_TREES,
+                inputs,
+                rows.take(known),
+                outcome,
+                target.classes,
+                case.options.seed,
+                case.options.threads,
+            )
         train, holdout = (_guessed(model, target, secret, part) for part in parts)
         yield secret, "model", train, holdout
 
@@ -152,7 +155,8 @@ def _guessed(model: Predictor, target: Target, secret: Secret, part: Frame) -> H
     there = part.take(~part.null(name))
     if not len(there):
         return np.zeros(0, np.bool_)
-    found: npt.NDArray[Any] = model.predict(there)
+    with np.errstate(all="ignore"):
+        found: npt.NDArray[Any] = model.predict(there)
     if target.classes:
         found = found.argmax(axis=1)
         found = target.values[found] if secret.view.number else found

@@ -15,7 +15,7 @@ import numpy as np
 from evaluators.case import Case, Evaluator
 from evaluators.frame import Frame, View
 from evaluators.intervals import mean_of, wilson
-from evaluators.privacy.attacking import victims
+from evaluators.privacy.control import victims
 from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result
 from evaluators.space import nearest
 from trainers.base import Doubles, Floats

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from evaluators.case import Case, Evaluator, Need
 from evaluators.intervals import wilson
-from evaluators.privacy.attacking import corrected, residual_risk
+from evaluators.privacy.control import corrected, residual_risk
 from evaluators.privacy.guesses import attacked, nearest_guesses
 from evaluators.privacy.predicates import Outcome, multivariate, univariate
 from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result

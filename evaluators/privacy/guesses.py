@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from evaluators.case import Case
 from evaluators.frame import Frame, View
-from evaluators.privacy.attacking import victims
+from evaluators.privacy.control import victims
 from evaluators.space import Space
 from trainers.base import Floats, Indices
 
@@ -42,7 +42,7 @@ class Secret:
         """Which guesses are right: equal, or of numbers near; guesses of null are wrong."""
         if not self.view.number:
             return np.asarray((guesses == truth) & (truth >= 0))
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             return np.asarray(np.abs(guesses - truth) <= self.tolerance)
 
 
@@ -72,7 +72,7 @@ def secret_of(view: View, frame: Frame) -> Secret:
     values = frame[view.name]
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [0.05, 0.95]) if len(known) else (0.0, 0.0)
-    return Secret(view, _TOLERANCE * float(high - low) + 1e-9)
+    return Secret(view, float(_TOLERANCE * high - _TOLERANCE * low) + 1e-9)
 
 
 def _told_apart(frame: Frame, name: str) -> bool:

@@ -120,7 +120,7 @@ def multivariate(case: Case) -> Outcome:
 
 def _middle(cells: npt.NDArray[Any]) -> float:
     known = cells[~np.isnan(cells)]
-    return float(np.median(known)) if len(known) else 0.0
+    return float(np.partition(known, len(known) // 2)[len(known) // 2]) if len(known) else 0.0
 
 
 def _met(frame: Frame, row: int, name: str, middles: dict[str, float]) -> _Condition:
@@ -144,7 +144,8 @@ def _guess(case: Case, rng: np.random.Generator, name: str) -> _Condition:
     if not view.number:
         return _Condition(name, _Test.EQUAL, float(rng.integers(max(1, len(view.levels)))))
     known = cells[~np.isnan(cells)]
-    value = float(rng.uniform(known.min(), known.max())) if len(known) else 0.0
+    share = rng.random()
+    value = float(share * known.min() + (1 - share) * known.max()) if len(known) else 0.0
     return _Condition(name, _Test.AT_LEAST if rng.random() < 0.5 else _Test.AT_MOST, value)
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from evaluators.case import Case, Evaluator, Need
 from evaluators.frame import Frame, View
 from evaluators.intervals import mean_of
-from evaluators.privacy.attacking import victims
+from evaluators.privacy.control import victims
 from evaluators.privacy.guesses import MOST_SECRETS, Secret, secret_of
 from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result
 from kohort.schema import Kind

@@ -15,7 +15,6 @@ from evaluators.intervals import LEVEL, wilson
 from evaluators.results import Interval
 from trainers.base import Indices
 
-
 _METHOD = "wilson, ratio of failures"
 
 
