@@ -162,7 +162,8 @@ class BoostedTrees:
             "max_bin": 64,
             "subsample": 0.8,
             "colsample_bytree": 0.8,
-            "max_cat_to_onehot": 8,
+            # One level against the rest: splits by sets of levels overfit codes of hundreds of levels.
+            "max_cat_to_onehot": _MOST_CODES + 2,
             "seed": seed & (2**31 - 1),
             "nthread": threads,
             "verbosity": 0,

@@ -137,3 +137,17 @@ def test_folds_keep_patients_together_and_are_of_like_size() -> None:
     assert set(found) == set(range(5))
     assert all(len(set(found[subjects == s])) == 1 for s in set(subjects))
     assert len(folds(np.zeros(0, np.int64), 5, np.random.default_rng(0))) == 0
+
+
+def test_codes_of_many_levels_that_say_nothing_hardly_hurt_boosted_trees() -> None:
+    rng = np.random.default_rng(7)
+    n = 4000
+    data = pd.DataFrame({"x": rng.normal(size=n)} | {c: rng.integers(0, 200, n).astype(str) for c in "abc"})
+    truth = (rng.random(n) < 1 / (1 + np.exp(-data["x"]))).astype(np.int64)
+    frame = frame_of(data)
+    found = []
+    for without in ((), ("a", "b", "c")):
+        inputs = Inputs.of(frame.layout, without)
+        model = fit(ModelKind.BOOSTED_TREES, inputs, frame.take(np.arange(2000)), truth[:2000], 2, 0)
+        found.append(roc_auc_score(truth[2000:], model.predict(frame.take(np.arange(2000, n)))[:, 1]))
+    assert found[0] > found[1] - 0.02
