@@ -50,7 +50,8 @@ _C2ST = MetricInfo(
     "Classifier two-sample test",
     "Area under the ROC curve of a classifier that tells real from synthetic rows it was not fitted on "
     "(5 folds, whole patients). 0.5: it cannot. The baseline tells hold-out from training rows. Intervals "
-    "are widened by half, as the folds' models share rows.",
+    "are widened by half, as the folds' models share rows. Far below 0.5, rows copy those they are compared "
+    "with.",
     Direction.TARGET,
     0.5,
     "Lopez-Paz and Oquab 2017, Revisiting classifier two-sample tests",

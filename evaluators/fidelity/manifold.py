@@ -98,25 +98,36 @@ _INFOS = (
 )
 
 
-def prdc(real: Floats, fake: Floats, k: int = NEIGHBOURS) -> dict[str, float]:
+def radii(points: Floats, k: int = NEIGHBOURS) -> Doubles:
+    """The distance of every point [n, d] to its k-th neighbour, [n]."""
+    return nearest(points, points, k, same=True)[0][:, -1]
+
+
+def prdc(real: Floats, fake: Floats, real_radii: Doubles, k: int = NEIGHBOURS) -> dict[str, float]:
     """Precision, recall, density and coverage of points [n, d] and [m, d].
 
     Balls are closed: of rows that repeat, radii are 0 and still hold them.
+
+    Args:
+        real: points.
+        fake: points.
+        real_radii: `radii` of the real ones with the same k.
+        k: of the neighbours.
     """
-    real_radii = nearest(real, real, k, same=True)[0][:, -1]
-    fake_radii = nearest(fake, fake, k, same=True)[0][:, -1]
+    fake_radii = _closed(radii(fake, k))
+    real_radii, fakes = _closed(real_radii), fake.astype(np.float64)
     held, precise = 0, np.zeros(len(fake), np.bool_)
     recalled, covered = 0, 0
-    squares = np.einsum("ij,ij->i", fake, fake, dtype=np.float64)
+    squares = np.einsum("ij,ij->i", fakes, fakes)
     step = max(1, _CHUNK // len(fake))
     for first in range(0, len(real), step):
         part = real[first : first + step]
-        gaps = _distances(part, fake, squares)
-        inside = gaps <= _closed(real_radii[first : first + step])[:, None]
+        gaps = _distances(part, fakes, squares)
+        inside = gaps <= real_radii[first : first + step, None]
         held += int(inside.sum())
         precise |= inside.any(axis=0)
         covered += int(inside.any(axis=1).sum())
-        recalled += int((gaps <= _closed(fake_radii)[None, :]).any(axis=1).sum())
+        recalled += int((gaps <= fake_radii[None, :]).any(axis=1).sum())
     return {
         "precision": float(precise.mean()),
         "recall": recalled / len(real),
@@ -125,15 +136,15 @@ def prdc(real: Floats, fake: Floats, k: int = NEIGHBOURS) -> dict[str, float]:
     }
 
 
-def _distances(part: Floats, among: Floats, squares: Doubles) -> Doubles:
+def _distances(part: Floats, among: Doubles, squares: Doubles) -> Doubles:
     a = part.astype(np.float64)
-    gaps = np.einsum("ij,ij->i", a, a)[:, None] + squares[None, :] - 2 * (a @ among.astype(np.float64).T)
+    gaps = np.einsum("ij,ij->i", a, a)[:, None] + squares[None, :] - 2 * (a @ among.T)
     return np.asarray(np.sqrt(np.maximum(gaps, 0)), np.float64)
 
 
-def _closed(radii: Doubles) -> Doubles:
+def _closed(widths: Doubles) -> Doubles:
     """A hair wider: the expansion of a square leaves the distance of equal points just above 0."""
-    return radii * (1 + 1e-9) + 1e-6
+    return widths * (1 + 1e-9) + 1e-6
 
 
 def alpha_precision(real: Floats, fake: Floats) -> float:
@@ -145,13 +156,12 @@ def alpha_precision(real: Floats, fake: Floats) -> float:
     return _integrated(share, levels)
 
 
-def beta_recall(real: Floats, fake: Floats, k: int = NEIGHBOURS) -> float:
+def beta_recall(real: Floats, fake: Floats, real_radii: Doubles) -> float:
     """Alaa et al.'s integrated beta-recall of points, with balls around the mean of the synthetic ones."""
-    radii = nearest(real, real, k, same=True)[0][:, -1]
     gap, at = (found[:, 0] for found in nearest(real, fake))
     out = np.linalg.norm(fake - fake.mean(axis=0, dtype=np.float64), axis=1)
     levels = np.linspace(0, 1, _STEPS + 1)
-    reached = np.sort(np.where(gap <= radii, out[at], np.inf))
+    reached = np.sort(np.where(gap <= real_radii, out[at], np.inf))
     share = np.searchsorted(reached, np.quantile(out, levels), side="right") / len(real)
     return _integrated(share, levels)
 
@@ -178,11 +188,12 @@ def _run(case: Case) -> Iterator[Result]:
     space = Space.fit(case.train)
     points = {name: space.points(frame.sample(size, rng)) for name, frame in frames.items()}
     case.check()
-    found = _scores(points["real"], points["synthetic"])
+    widths = radii(points["real"])
+    found = _scores(points["real"], points["synthetic"], widths)
     base: dict[str, float] = {}
     if case.baseline is not None:
         case.check()
-        base = _scores(points["real"], points["training"])
+        base = _scores(points["real"], points["training"], widths)
     for name, value in found.items():
         interval = wilson(value * size, size) if name in _SHARES else None
         yield Metric(name, value, interval=interval, baseline=base.get(name), size=size)
@@ -201,10 +212,10 @@ def _authenticity(case: Case, space: Space, rng: np.random.Generator) -> Metric:
     return Metric("authenticity", value, interval=interval, baseline=base, size=len(asked))
 
 
-def _scores(real: Floats, fake: Floats) -> dict[str, float]:
-    return prdc(real, fake) | {
+def _scores(real: Floats, fake: Floats, widths: Doubles) -> dict[str, float]:
+    return prdc(real, fake, widths) | {
         "alpha_precision": alpha_precision(real, fake),
-        "beta_recall": beta_recall(real, fake),
+        "beta_recall": beta_recall(real, fake, widths),
     }
 
 

@@ -123,6 +123,14 @@ def test_the_curve_of_the_figure_has_the_area_of_the_metric(heart: Table) -> Non
     assert len(line.x) <= len(given.reference) / given.options.min_patients + 1
 
 
+def test_copies_of_the_rows_compared_with_are_told_by_an_area_far_below_one_half(heart: Table) -> None:
+    # Each is seen under the other name while fitting.
+    train = split(heart).train
+    found = told(case(train, train))["c2st_auc", "boosted_trees"]
+    assert found.value < 0.2
+    assert found.baseline is None
+
+
 def test_a_small_holdout_is_compared_with_several_blocks() -> None:
     rng = np.random.default_rng(6)
     few, many = framed(normal(100, rng), normal(950, rng))

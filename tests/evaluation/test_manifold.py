@@ -35,12 +35,13 @@ def test_precision_recall_density_and_coverage_are_those_of_the_reference_packag
     real, fake = points(300, rng), points(250, rng, scale=scale)
     with redirect_stdout(StringIO()):
         theirs = compute_prdc(real.astype(np.float64), fake.astype(np.float64), 5)
-    assert manifold.prdc(real, fake) == pytest.approx(theirs, abs=1e-12)
+    assert manifold.prdc(real, fake, manifold.radii(real)) == pytest.approx(theirs, abs=1e-12)
 
 
 def test_coverage_of_equal_distributions_is_the_share_that_naeem_derive() -> None:
     rng = np.random.default_rng(2)
-    found = [manifold.prdc(points(400, rng), points(400, rng))["coverage"] for _ in range(5)]
+    pairs = [(points(400, rng), points(400, rng)) for _ in range(5)]
+    found = [manifold.prdc(real, fake, manifold.radii(real))["coverage"] for real, fake in pairs]
     # 1 - (n - 1) ... (n - k) / ((2n - 1) ... (2n - k)): no synthetic row among the nearest of both sets.
     expected = 1 - float(np.prod([(400 - i) / (800 - i) for i in range(1, 6)]))
     assert abs(np.mean(found) - expected) < 0.012
@@ -48,19 +49,20 @@ def test_coverage_of_equal_distributions_is_the_share_that_naeem_derive() -> Non
 
 def test_rows_that_repeat_lie_in_balls_of_radius_zero() -> None:
     corners = np.repeat(np.eye(4, dtype=np.float32), 10, axis=0)
-    found = manifold.prdc(corners, corners)
+    found = manifold.prdc(corners, corners, manifold.radii(corners))
     assert (found["precision"], found["recall"], found["coverage"]) == (1.0, 1.0, 1.0)
 
 
 def test_alpha_precision_and_beta_recall_fall_to_the_side_that_is_at_fault() -> None:
     rng = np.random.default_rng(3)
     real = points(800, rng, 2)
+    widths = manifold.radii(real)
     alike, narrow, wide = (points(800, rng, 2, scale) for scale in (1.0, 0.3, 3.0))
     assert manifold.alpha_precision(real, alike) > 0.93
-    assert manifold.beta_recall(real, alike) > 0.85
+    assert manifold.beta_recall(real, alike, widths) > 0.85
     assert manifold.alpha_precision(real, narrow) < 0.4
     assert manifold.alpha_precision(real, wide) < 0.4
-    assert manifold.beta_recall(real, narrow) < 0.5
+    assert manifold.beta_recall(real, narrow, widths) < 0.5
     # A point mass at the mean: every alpha above 0 holds all of it.
     mass = np.tile(real.mean(axis=0), (800, 1))
     assert manifold.alpha_precision(real, mass) == pytest.approx(0.0, abs=0.03)
