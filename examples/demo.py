@@ -1,4 +1,4 @@
-"""The whole journey on real data: serve, upload, train, export, sample, ask for some, sample offline.
+"""The whole journey on real data: serve, upload, train, evaluate, sample, ask for some, sample offline.
 
 `make demo` runs this. It needs no other set-up: the server starts on a free
 port with its data in a temporary directory and stops at the end.
@@ -22,6 +22,8 @@ HEART = ROOT / "tests" / "data" / "heart.csv"
 SEED = 2026
 TRAINERS = ("argn", "arf", "copula")
 """The default first; then seconds on any processor, and the floor that others must beat."""
+LOOK = kohort.EvaluationOptions(targets=("num",), quasi_identifiers=("age", "sex"), protected=("sex",))
+"""What is predicted, what an attacker may know, and whose fairness is looked at."""
 
 console = Console()
 
@@ -29,7 +31,7 @@ console = Console()
 def train(client: kohort.Client, dataset: kohort.Dataset, trainer: str) -> kohort.Model:
     """One generator, with a live bar."""
     console.rule(f"train {trainer}")
-    job = client.train(dataset, trainer=trainer, seed=SEED, display_name=f"heart, {trainer}")
+    job = client.train(dataset, trainer=trainer, seed=SEED, display_name=f"heart, {trainer}", evaluation=LOOK)
     model = job.result(progress=True)
     console.print(
         f"[bold]{model.name}[/], program {model.info.program}, {model.info.size_bytes / 1024:.0f} KiB"
@@ -54,6 +56,8 @@ def main() -> None:
             show_schema(dataset)
             main_trainer = server_can.default_trainer
             models = {name: train(client, dataset, name) for name in TRAINERS}
+            console.rule("evaluate")
+            report = verdicts(client, models, main_trainer).download(chosen.out / "report.html")
             console.rule("sample")
             samples = {name: client.sample(model, chosen.rows, seed=SEED) for name, model in models.items()}
             synthetic = chosen.out / "synthetic_heart.csv"
@@ -70,7 +74,7 @@ def main() -> None:
     pd.testing.assert_frame_equal(offline, samples[main_trainer])
     console.rule("done")
     console.print("server stopped; its bundle, checked against its key, gave the same rows without it")
-    for path in (synthetic, bundle, chosen.out / "real_vs_synthetic.png"):
+    for path in (synthetic, bundle, report, chosen.out / "real_vs_synthetic.png"):
         console.print(f"  {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
 
@@ -87,6 +91,26 @@ def ask(client: kohort.Client, model: kohort.Model, real: pd.DataFrame) -> None:
     filled = int(completed.drop(columns=begun.columns).notna().sum().sum())
     table.add_row("five rows of three cells completed", f"{filled} cells filled, the given ones kept")
     console.print(table)
+
+
+def verdicts(client: kohort.Client, models: dict[str, kohort.Model], main: str) -> kohort.Report:
+    """What the release policy says of each model, and the report on the main one."""
+    table = Table("model", "release", "why")
+    for name, model in models.items():
+        release = model.info.release
+        assert release is not None
+        told = [one.message for one in (*release.verdict.privacy, *release.verdict.quality)]
+        table.add_row(name, release.state, "; ".join([release.verdict.inconclusive, *told]).strip("; "))
+        if release.state is kohort.ReleaseState.LOCKED:
+            # What a custodian may decide, and here can: the patients of this table are published.
+            client.override_release(model, kohort.ReleaseState.OPEN_WITH_WARNING, "a demo on published data")
+    console.print(table)
+    release = models[main].info.release
+    assert release is not None
+    report = client.report(release.report)
+    for sentence in report.info.summary:
+        console.print(f"• {sentence}")
+    return report
 
 
 def show_schema(dataset: kohort.Dataset) -> None:
