@@ -1,7 +1,7 @@
 """Writes the reference pages of docs/ from what they describe (`make docs`).
 
 docs/api.md comes from the protos, docs/trainers.md from the registry,
-docs/settings.md from the settings. A test regenerates and compares.
+docs/settings.md from the settings, docs/evaluation-metrics.md from the evaluators. A test regenerates and compares.
 """
 
 from __future__ import annotations
@@ -181,7 +181,65 @@ def settings_page() -> str:
     return "\n".join([*parts, ""])
 
 
-PAGES = {"api.md": api, "trainers.md": trainer_pages, "settings.md": settings_page}
+def metrics_page() -> str:
+    """docs/evaluation-metrics.md."""
+    from evaluators import case
+    from evaluators.gate import DEFAULT_RULES, Policy, Reference, Statistic
+    from evaluators.registry import definitions, evaluators
+    from evaluators.results import Family
+
+    caps = {
+        "statistics of pairs of columns": case.PAIR_ROWS,
+        "fitting a classifier or regression": case.MODEL_ROWS,
+        "searching nearest neighbours, on either side": case.NEIGHBOUR_ROWS,
+        "kernel matrices": case.KERNEL_ROWS,
+    }
+    against = {
+        Reference.ABSOLUTE: "",
+        Reference.DIFFERENCE: " minus that of real rows",
+        Reference.RATIO: " over that of real rows",
+    }
+    ends = {
+        Statistic.VALUE: "",
+        Statistic.LOWER: "the lower end of the interval of ",
+        Statistic.UPPER: "the upper end of the interval of ",
+    }
+    parts = [
+        f"{MARK}\n# Metrics of an evaluation\n\n[evaluation.md](evaluation.md) says how to read them.\n",
+        "## The default policy\n\n| guards | rule is broken where | effect |\n|---|---|---|",
+    ]
+    for rule in DEFAULT_RULES:
+        what = f"{ends[rule.statistic]}`{rule.metric}`{against[rule.reference]}"
+        side = "below" if rule.below else "above"
+        kind, effect = rule.kind.value.lower(), rule.effect.value.lower()
+        parts.append(f"| {kind} | {what} is {side} {rule.threshold:g} | {effect} |")
+    least = Policy().min_holdout_patients
+    parts.append(f"\nWith fewer than {least} held-out patients nothing is known: INCONCLUSIVE.\n")
+    parts.append("## How many rows are looked at\n\n| for | rows at most |\n|---|---|")
+    parts += [f"| {what} | {rows:,} |" for what, rows in caps.items()]
+    parts.append("\n## Parts, in the order in which they are computed\n")
+    parts.append("| part | profile | needs | metrics |\n|---|---|---|---|")
+    for part in evaluators():
+        needs = ", ".join(sorted(need.value for need in part.needs))
+        names = ", ".join(f"`{info.name}`" for info in part.metrics)
+        parts.append(f"| {part.name} | {part.profile.value} | {needs} | {names} |")
+    for family in Family:
+        parts.append(f"\n## {family.value.capitalize()}\n")
+        parts.append("| metric | what | better | source |\n|---|---|---|---|")
+        for info in definitions().values():
+            if info.family is family:
+                better = f"{info.target:g}" if info.target is not None else info.direction.value
+                what = f"**{info.title}.** {_line(info.description)}"
+                parts.append(f"| `{info.name}` | {what} | {better} | {_line(info.reference)} |")
+    return "\n".join([*parts, ""])
+
+
+PAGES = {
+    "api.md": api,
+    "evaluation-metrics.md": metrics_page,
+    "trainers.md": trainer_pages,
+    "settings.md": settings_page,
+}
 
 
 def main(target: Path) -> None:

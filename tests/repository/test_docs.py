@@ -21,7 +21,7 @@ PAGES = [
 def test_generated_pages_are_fresh(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "tools/reference.py", str(tmp_path)], cwd=ROOT, check=True)
     written = sorted(tmp_path.iterdir())
-    assert [p.name for p in written] == ["api.md", "settings.md", "trainers.md"]
+    assert [p.name for p in written] == ["api.md", "evaluation-metrics.md", "settings.md", "trainers.md"]
     for page in written:
         assert page.read_text() == (ROOT / "docs" / page.name).read_text(), (
             f"docs/{page.name} is stale: run 'make docs'"
@@ -40,3 +40,13 @@ def test_api_page_tells_every_rpc() -> None:
     for proto in (ROOT / "protos" / "kohort").rglob("*.proto"):
         for rpc in re.findall(r"rpc (\w+)\(", proto.read_text()):
             assert f".{rpc}\n" in text
+
+
+def test_names_of_other_systems_lead_to_metrics_that_there_are() -> None:
+    from evaluators.registry import definitions
+
+    text = (ROOT / "docs" / "evaluation.md").read_text()
+    table = text.partition("## Names in other systems")[2].partition("\n## ")[0]
+    named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.rpartition(" | ")[2])}
+    assert len(named) > 30
+    assert named <= set(definitions()), named - set(definitions())
