@@ -19,7 +19,7 @@ from evaluators.frame import Frame
 from evaluators.intervals import mean_of
 from evaluators.models import Inputs, ModelKind, Predictor, fit
 from evaluators.privacy.alike import classes
-from evaluators.privacy.control import advantage, corrected
+from evaluators.privacy.control import OUT_OF_TIME, advantage, corrected
 from evaluators.privacy.guesses import Hits, Secret, attacked, nearest_guesses, secrets
 from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result
 from evaluators.roles import MOST_CLASSES, Target
@@ -78,7 +78,10 @@ def _run(case: Case) -> Iterable[Result]:
         (found.secret, "nearest", found.train, found.holdout) for found in nearest_guesses(case)
     ]
     case.check()
-    attacks += _model_attacks(case, wanted)
+    if case.seconds_left > 0:
+        attacks += _model_attacks(case, wanted)
+    else:
+        yield LeftOut("attribute inference by models", OUT_OF_TIME)
     if len(case.sensitive) > len(wanted):
         yield LeftOut(
             "attribute inference of some columns",

@@ -22,7 +22,7 @@ from trainers.base import Doubles, Floats
 
 MEMBER_WITHIN = 5.0
 """Their threshold of squared distance."""
-_ROWS = 4_000
+_ROWS = 3_000
 _BINS = 10
 _MOST_LEVELS = 64
 

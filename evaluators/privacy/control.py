@@ -15,6 +15,8 @@ from evaluators.intervals import LEVEL, wilson
 from evaluators.results import Interval
 from trainers.base import Indices
 
+OUT_OF_TIME = "the time budget was used up"
+"""Why something was left out."""
 _METHOD = "wilson, ratio of failures"
 
 

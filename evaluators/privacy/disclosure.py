@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from evaluators.case import Case, Evaluator, Need
 from evaluators.intervals import wilson
-from evaluators.privacy.control import corrected, residual_risk
-from evaluators.privacy.guesses import attacked, nearest_guesses
+from evaluators.privacy.control import OUT_OF_TIME, corrected, residual_risk
+from evaluators.privacy.guesses import attacked, nearest_guesses, searched
 from evaluators.privacy.predicates import Outcome, multivariate, univariate
 from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result
 from evaluators.space import Space, nearest
@@ -169,16 +169,18 @@ def _linkability(case: Case) -> Iterator[Result]:
         yield LeftOut("linkability_risk", "needs two sets of columns")
         return
     train, holdout = attacked(case)
-    k = min(_NEIGHBOURS, len(case.synthetic))
+    # The same rows by either set of columns: what links are rows that are near by both.
+    rows = searched(case, Space.fit(case.train))
+    k = min(_NEIGHBOURS, len(rows))
     near = []
     for columns in (known, other):
         case.check()
         space = Space.fit(case.train, columns)
-        synthetic = space.points(case.synthetic)
+        synthetic = space.points(rows)
         near.append([nearest(space.points(part), synthetic, k)[1] for part in (train, holdout)])
     hits = [int((a[:, :, None] == b[:, None, :]).any(axis=(1, 2)).sum()) for a, b in zip(*near, strict=True)]
     # Two sets of k drawn at random from n have one in common in k^2 / n of cases, nearly.
-    naive = 1 - (1 - k / len(case.synthetic)) ** k
+    naive = 1 - (1 - k / len(rows)) ** k
     yield from _measured("linkability", [_Attack(hits[0], len(train), hits[1], len(holdout), naive)])
 
 
@@ -206,11 +208,16 @@ def _inference(case: Case) -> Iterator[Result]:
 
 
 def _run(case: Case) -> Iterable[Result]:
-    yield from _singling_out(case)
-    case.check()
-    yield from _linkability(case)
-    case.check()
-    yield from _inference(case)
+    for name, attack in (
+        ("singling_out_risk", _singling_out),
+        ("linkability_risk", _linkability),
+        ("inference_risk", _inference),
+    ):
+        case.check()
+        if case.seconds_left <= 0:
+            yield LeftOut(name, OUT_OF_TIME)
+        else:
+            yield from attack(case)
 
 
 EVALUATORS: tuple[Evaluator, ...] = (

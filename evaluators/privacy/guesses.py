@@ -27,6 +27,9 @@ _TOLERANCE = 0.05
 _CHUNK = 1 << 20
 """Distances held at once: few, so that they stay in the processor's cache."""
 
+_POINTS = 1 << 24
+"""Coordinates of all synthetic points together, at most."""
+
 Hits = npt.NDArray[np.bool_]
 
 
@@ -87,6 +90,12 @@ def attacked(case: Case) -> tuple[Frame, Frame]:
     return victims(case.train, VICTIMS, rng), victims(case.holdout, VICTIMS, rng)
 
 
+def searched(case: Case, space: Space) -> Frame:
+    """The synthetic rows that attackers search: all, but in very wide tables."""
+    rows = max(1, _POINTS // max(1, space.dimensions))
+    return case.synthetic.sample(rows, case.rng("searched"))
+
+
 _known: WeakKeyDictionary[Case, tuple[Guesses, ...]] = WeakKeyDictionary()
 
 
@@ -106,12 +115,13 @@ def _guesses(case: Case) -> tuple[Guesses, ...]:
     if not wanted or len(case.layout) < 2:
         return ()
     space = Space.fit(case.train)
-    synthetic = space.points(case.synthetic)
+    rows = searched(case, space)
+    synthetic = space.points(rows)
     places = [_nearest_without(case, space, part, synthetic, wanted) for part in (train, holdout)]
     rng = case.rng("guesses")
     found = []
     for i, secret in enumerate(wanted):
-        name, cells = secret.view.name, case.synthetic[secret.view.name]
+        name, cells = secret.view.name, rows[secret.view.name]
         hits = []
         for part, place in zip((train, holdout), places, strict=True):
             known = ~part.null(name)

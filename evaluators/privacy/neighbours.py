@@ -15,6 +15,7 @@ from evaluators.case import Case, Evaluator
 from evaluators.frame import Frame
 from evaluators.intervals import bootstrap, wilson
 from evaluators.privacy import copies
+from evaluators.privacy.control import OUT_OF_TIME
 from evaluators.results import (
     Direction,
     Family,
@@ -32,6 +33,8 @@ from trainers.base import Doubles, Floats, Indices
 
 _ROWS = 8_000
 """On every side of the searches, of which there are eight."""
+_COORDINATES = 128
+"""Of points; where there are more, fewer rows are searched."""
 _GRID = 60
 
 _NO_PRIVACY = "Not a measure of privacy: generators that pass it were attacked with success."
@@ -129,11 +132,12 @@ def _first(distances: Doubles) -> Doubles:
 def _distances(case: Case) -> Iterator[Result]:
     rng = case.rng("neighbours")
     parts = [part for part in (case.train, case.holdout, case.synthetic) if part is not None]
-    rows = min(_ROWS, *(len(part) for part in parts))
+    space = Space.fit(case.train)
+    most = int(_ROWS * min(1.0, (_COORDINATES / max(1, space.dimensions)) ** 0.5))
+    rows = min(most, *(len(part) for part in parts))
     if rows < 2:
         yield LeftOut("neighbours", "needs two rows of each kind")
         return
-    space = Space.fit(case.train)
     drawn = case.synthetic.sample(rows, rng)
     synthetic = space.points(drawn)
     train = _real(space, case.train.sample(rows, rng), synthetic)
@@ -272,6 +276,9 @@ def _figure(train: _Real, held: _Real, control: Doubles) -> Figure:
 def _run(case: Case) -> Iterable[Result]:
     yield from copies.matches(case)
     case.check()
+    if case.seconds_left <= 0:
+        yield LeftOut("dcr_share and nnaa_privacy_loss", OUT_OF_TIME)
+        return
     yield from _distances(case)
 
 

@@ -11,11 +11,12 @@ import pytest
 from evaluators.case import Options
 from evaluators.privacy.control import residual_risk
 from evaluators.privacy.disclosure import EVALUATORS
+from evaluators.privacy.neighbours import EVALUATORS as copying_part
 from evaluators.privacy.predicates import univariate
 from evaluators.results import LeftOut, Metric
 from tables.tableset import Table, TableSet
 from tests.evaluation.cases import case, joined, rows_of, table_of, tables
-from tests.evaluation.copying import independent, metrics, only, thirds
+from tests.evaluation.copying import headline, independent, metrics, only, thirds
 
 RISKS = ("singling_out_risk", "linkability_risk", "inference_risk")
 GATE = 0.1
@@ -69,6 +70,10 @@ def test_memorised_outliers_are_singled_out(cdc: Table) -> None:
         return metric.value
 
     assert risk(leaky) > risk(honest) + 0.02
+    leak = case(train, joined(outliers, rest), holdout)
+    excess = headline(copying_part, leak, "identical_match_excess")
+    assert excess.interval is not None
+    assert excess.interval.low > 0
 
 
 def test_codes_of_single_training_patients_are_singled_out() -> None:

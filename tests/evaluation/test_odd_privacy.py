@@ -40,3 +40,10 @@ def test_odd_tables_are_evaluated(part: Evaluator, kind: str) -> None:
                 else:
                     assert isinstance(result, LeftOut)
                     assert result.reason
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_what_there_is_no_time_for_is_left_out(part: Evaluator) -> None:
+    table = ODD["plain"]
+    late = case(table(60), table(60), table(40), Options(quasi_identifiers=("c",)), deadline=0.0)
+    assert list(part.run(late))
