@@ -67,7 +67,7 @@ ci: ## What CI runs
 	./.ci/run
 
 ##@ Change
-.PHONY: format proto lock docs bench bench-quality clean
+.PHONY: format proto lock docs bench bench-evaluation bench-quality clean
 format: setup ## Format Python and protos
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
@@ -95,6 +95,9 @@ docs: setup ## Write the generated pages of docs/
 
 bench: setup ## Sampling benchmarks, as ratios in one run; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.sampling $(ARGS)
+
+bench-evaluation: setup ## What an evaluation of 50,000 rows costs, part by part (ARGS="--threads 1")
+	$(BIN)/python -m benchmarks.evaluation $(ARGS)
 
 bench-quality: setup $(PEERS)/.ready ## Generators beside their peers; hours, resumable (ARGS="--seeds 1 --tables heart"); writes docs/benchmarks.md
 	PEERS=$(PEERS) nice -n 10 $(BIN)/python -m benchmarks.quality run $(ARGS)
