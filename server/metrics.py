@@ -33,6 +33,7 @@ ALERT_ACTIONS = ("NOTIFY", "STOP_TRAINING")
 HIGHER_IS_BETTER = (
     "column_similarity",
     "pair_similarity",
+    "association_similarity",
     "missingness_similarity",
     "category_coverage",
     "utility_ratio",

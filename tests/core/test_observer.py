@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import server.observer
-from evaluators.gate import Policy, State
+from evaluators.gate import DEFAULT_RULES, Policy, State
 from evaluators.registry import definitions
 from evaluators.results import Direction
 from kohort.schema import Finding
@@ -163,6 +163,7 @@ def test_headlines_of_the_page_are_those_that_evaluators_mark() -> None:
     assert not set(HIGHER_IS_BETTER) & set(LOWER_IS_BETTER)
     known = definitions()
     assert set(HEADLINES) <= set(known)
+    assert {rule.metric for rule in DEFAULT_RULES} <= set(HEADLINES)
     for name in HEADLINES:
         better = Direction.HIGHER if name in HIGHER_IS_BETTER else Direction.LOWER
         assert known[name].direction is better or known[name].target is not None, name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
+from evaluators.gate import DEFAULT_RULES
 from kohort.v1 import dataset_pb2, evaluation_pb2, release_pb2, sampling_pb2
 from tests.core.support import evidence_with
 from tests.server.conftest import breaks, collect, fails
@@ -137,7 +138,7 @@ async def test_a_new_policy_decides_at_once_and_for_its_tenant_alone(house: Hous
             evaluation_pb2.GetReleasePolicyRequest(), **house.ann("viewer")
         )
     ).policy
-    assert (len(before.rules), before.HasField("update_time")) == (12, False)
+    assert (len(before.rules), before.HasField("update_time")) == (len(DEFAULT_RULES), False)
     after = await update(house, policy(rule(), etag=before.etag, min_holdout_patients=100))
     assert after.updated_by == "custodian-a"
     assert after.HasField("update_time")
