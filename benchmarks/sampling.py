@@ -155,7 +155,7 @@ def main() -> None:
     table = pd.read_parquet(TABLE)
     with (
         tempfile.TemporaryDirectory(prefix="kohort-bench-") as directory,
-        BenchServer(Path(directory)) as server,
+        BenchServer(Path(directory), "--evaluation-profile", "none") as server,
     ):
         with server.client() as client:
             dataset = client.upload(table.head(FIT_ROWS), table="encounters")
