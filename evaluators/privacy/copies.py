@@ -10,7 +10,7 @@ from evaluators.case import Case
 from evaluators.frame import Frame
 from evaluators.intervals import wilson
 from evaluators.privacy.alike import chance_of_any, classes
-from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result
+from evaluators.results import Direction, Family, Interval, Metric, MetricInfo, Result
 from trainers.base import Doubles, Indices
 
 _PERMUTATIONS = 1000
@@ -36,7 +36,8 @@ METRICS = (
         "identical_match_share minus its baseline. In a survey of few questions many people answer alike, "
         "so matches alone prove nothing; matches beyond those with people never seen do. The interval is "
         "the value minus what random exchanges of training and hold-out patients give (a permutation test, "
-        "99 %): a lower end above 0 means that training rows were copied.",
+        "99 %): a lower end above 0 means that training rows were copied. Without a hold-out, "
+        "identical_match_share minus the share of training rows that equal one of another patient.",
         Direction.LOWER,
         0.0,
     ),
@@ -60,7 +61,7 @@ def matches(case: Case) -> Iterator[Result]:
     )
     if case.holdout is None:
         yield Metric("identical_match_share", everyone, interval=all_rows.interval, size=size, headline=True)
-        yield LeftOut("identical_match_excess", "needs held-out patients")
+        yield _beyond_twins(case.train, keys[0], everyone, size)
         return
     yield all_rows
     fewest = min(len(case.train), len(case.holdout))
@@ -81,6 +82,33 @@ def matches(case: Case) -> Iterator[Result]:
         "identical_match_excess",
         train - held,
         interval=_exchanged(case, case.holdout, keys[0], keys[2], drawn, train - held),
+        null_value=0.0,
+        size=size,
+        headline=True,
+    )
+
+
+def _beyond_twins(train: Frame, keys: Indices, copied: float, size: int) -> Metric:
+    """Copies beyond what patients who answer alike explain, where nobody was held out.
+
+    A row of somebody new equals a training row about as often as training rows
+    equal one of another patient. Twins come in pairs at least, so that their
+    share is as sure as that of half as many rows; the interval of the
+    difference is Newcombe's (1998), of Wilson intervals.
+    """
+    _, first = np.unique(np.stack([keys, train.subjects]), axis=1, return_index=True)
+    holders = np.bincount(keys[first], minlength=int(keys.max()) + 1)
+    twins, rows = float((holders[keys] > 1).mean()), len(train)
+    made = wilson(copied * size, size, _MATCH_LEVEL)
+    alike = wilson(twins * rows / 2, rows / 2, _MATCH_LEVEL)
+    value = copied - twins
+    low = value - float(np.hypot(copied - made.low, alike.high - twins))
+    high = value + float(np.hypot(made.high - copied, twins - alike.low))
+    return Metric(
+        "identical_match_excess",
+        value,
+        detail={"control": "twins among training rows"},
+        interval=Interval(low, high, "newcombe", _MATCH_LEVEL),
         null_value=0.0,
         size=size,
         headline=True,

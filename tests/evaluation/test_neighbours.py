@@ -70,6 +70,18 @@ def test_copies_of_one_row_in_twenty_are_significant(cdc: Table) -> None:
     assert excess.value == pytest.approx(0.05, abs=0.02)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_without_a_hold_out_people_who_answer_alike_are_the_control(cdc: Table, seed: int) -> None:
+    train, _, others = thirds(cdc, 12_000, seed)
+    honest = headline(EVALUATORS, case(train, others), "identical_match_excess")
+    assert honest.interval is not None
+    assert honest.interval.low < 0 < honest.interval.high
+    made = with_copies(train, others, 0.05, np.random.default_rng(seed))
+    copied = headline(EVALUATORS, case(train, made), "identical_match_excess")
+    assert copied.interval is not None
+    assert copied.interval.low > 0
+
+
 def test_one_patient_copied_many_times_is_no_proof_of_copying(diabetes: Table) -> None:
     # Chance decides on which side one patient is: however many rows match, it is one coin toss.
     train, holdout, others = thirds(diabetes, 900, 1)
@@ -135,7 +147,7 @@ def test_without_a_hold_out_matches_are_counted_and_the_rest_is_left_out(heart: 
     share = next(r for r in results if isinstance(r, Metric) and r.name == "identical_match_share")
     assert share.value == 1
     assert share.baseline is None
-    assert {r.part for r in results if isinstance(r, LeftOut)} == {
-        "identical_match_excess",
-        "dcr_share and nnaa_privacy_loss",
-    }
+    excess = next(r for r in results if isinstance(r, Metric) and r.name == "identical_match_excess")
+    assert excess.interval is not None
+    assert excess.interval.low > 0.9
+    assert {r.part for r in results if isinstance(r, LeftOut)} == {"dcr_share and nnaa_privacy_loss"}
