@@ -149,5 +149,5 @@ def test_without_a_hold_out_matches_are_counted_and_the_rest_is_left_out(heart: 
     assert share.baseline is None
     excess = next(r for r in results if isinstance(r, Metric) and r.name == "identical_match_excess")
     assert excess.interval is not None
-    assert excess.interval.low > 0.9
+    assert excess.interval.low > 0.8
     assert {r.part for r in results if isinstance(r, LeftOut)} == {"dcr_share and nnaa_privacy_loss"}
