@@ -60,8 +60,9 @@ type DatasetServiceClient interface {
 	GetDataset(ctx context.Context, in *GetDatasetRequest, opts ...grpc.CallOption) (*GetDatasetResponse, error)
 	// The datasets of the tenant, newest first. INVALID_ARGUMENT: a bad token.
 	ListDatasets(ctx context.Context, in *ListDatasetsRequest, opts ...grpc.CallOption) (*ListDatasetsResponse, error)
-	// Deletes the bytes now and leaves a tombstone with digest and lineage. The
-	// answer names every model made from the dataset. Safe to repeat.
+	// Deletes the bytes now and leaves a tombstone with digest and lineage. Reports
+	// that compare with its rows go, too; what the release gate needs of them
+	// stays. The answer names every model made from the dataset. Safe to repeat.
 	//
 	// NOT_FOUND. FAILED_PRECONDITION with DATASET_IN_USE while a job needs it.
 	DeleteDataset(ctx context.Context, in *DeleteDatasetRequest, opts ...grpc.CallOption) (*DeleteDatasetResponse, error)
@@ -160,8 +161,9 @@ type DatasetServiceServer interface {
 	GetDataset(context.Context, *GetDatasetRequest) (*GetDatasetResponse, error)
 	// The datasets of the tenant, newest first. INVALID_ARGUMENT: a bad token.
 	ListDatasets(context.Context, *ListDatasetsRequest) (*ListDatasetsResponse, error)
-	// Deletes the bytes now and leaves a tombstone with digest and lineage. The
-	// answer names every model made from the dataset. Safe to repeat.
+	// Deletes the bytes now and leaves a tombstone with digest and lineage. Reports
+	// that compare with its rows go, too; what the release gate needs of them
+	// stays. The answer names every model made from the dataset. Safe to repeat.
 	//
 	// NOT_FOUND. FAILED_PRECONDITION with DATASET_IN_USE while a job needs it.
 	DeleteDataset(context.Context, *DeleteDatasetRequest) (*DeleteDatasetResponse, error)

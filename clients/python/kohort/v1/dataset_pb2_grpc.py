@@ -118,8 +118,9 @@ class DatasetServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataset(self, request, context):
-        """Deletes the bytes now and leaves a tombstone with digest and lineage. The
-        answer names every model made from the dataset. Safe to repeat.
+        """Deletes the bytes now and leaves a tombstone with digest and lineage. Reports
+        that compare with its rows go, too; what the release gate needs of them
+        stays. The answer names every model made from the dataset. Safe to repeat.
 
         NOT_FOUND. FAILED_PRECONDITION with DATASET_IN_USE while a job needs it.
         """

@@ -63,8 +63,9 @@ class DatasetServiceStub:
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListDatasetsRequest, _dataset_pb2.ListDatasetsResponse]
     """The datasets of the tenant, newest first. INVALID_ARGUMENT: a bad token."""
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _dataset_pb2.DeleteDatasetResponse]
-    """Deletes the bytes now and leaves a tombstone with digest and lineage. The
-    answer names every model made from the dataset. Safe to repeat.
+    """Deletes the bytes now and leaves a tombstone with digest and lineage. Reports
+    that compare with its rows go, too; what the release gate needs of them
+    stays. The answer names every model made from the dataset. Safe to repeat.
 
     NOT_FOUND. FAILED_PRECONDITION with DATASET_IN_USE while a job needs it.
     """
@@ -104,8 +105,9 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     ListDatasets: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListDatasetsRequest, _dataset_pb2.ListDatasetsResponse]  # type: ignore[assignment]
     """The datasets of the tenant, newest first. INVALID_ARGUMENT: a bad token."""
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _dataset_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
-    """Deletes the bytes now and leaves a tombstone with digest and lineage. The
-    answer names every model made from the dataset. Safe to repeat.
+    """Deletes the bytes now and leaves a tombstone with digest and lineage. Reports
+    that compare with its rows go, too; what the release gate needs of them
+    stays. The answer names every model made from the dataset. Safe to repeat.
 
     NOT_FOUND. FAILED_PRECONDITION with DATASET_IN_USE while a job needs it.
     """
@@ -172,8 +174,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.DeleteDatasetResponse, _abc.Awaitable[_dataset_pb2.DeleteDatasetResponse]]:
-        """Deletes the bytes now and leaves a tombstone with digest and lineage. The
-        answer names every model made from the dataset. Safe to repeat.
+        """Deletes the bytes now and leaves a tombstone with digest and lineage. Reports
+        that compare with its rows go, too; what the release gate needs of them
+        stays. The answer names every model made from the dataset. Safe to repeat.
 
         NOT_FOUND. FAILED_PRECONDITION with DATASET_IN_USE while a job needs it.
         """
