@@ -18,7 +18,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 ##@ Use
-.PHONY: help setup demo serve
+.PHONY: help setup demo reports serve
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -34,6 +34,9 @@ $(VENV)/.ready: requirements/dev.txt requirements/torch.txt pyproject.toml clien
 
 demo: setup ## Train on real heart patients, export, sample: the whole journey in one command
 	$(BIN)/python -m examples.demo $(ARGS)
+
+reports: setup ## Train on three real tables, evaluate, write the report pages to out/reports (ARGS="--tables heart")
+	$(BIN)/python -m examples.reports $(ARGS)
 
 serve: setup ## Start the server on loopback (port 50051, metrics on 9464, data in ./var)
 	$(BIN)/python -m server $(ARGS)
