@@ -21,7 +21,7 @@ import kohort
 from examples.local_server import ROOT, LocalServer
 
 SEED = 2026
-console = Console()
+console = Console(width=120)
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,13 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=ROOT / "out" / "reports")
     chosen = options.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="kohort-reports-") as data, LocalServer(Path(data)) as server:
-        with kohort.Client(server.address) as client:
-            for name in chosen.tables.split(","):
-                one(client, name, TABLES[name], chosen.trainer, chosen.profile, chosen.out)
+    with (
+        tempfile.TemporaryDirectory(prefix="kohort-reports-") as data,
+        LocalServer(Path(data)) as server,
+        kohort.Client(server.address) as client,
+    ):
+        for name in chosen.tables.split(","):
+            one(client, name, TABLES[name], chosen.trainer, chosen.profile, chosen.out)
 
 
 def one(client: kohort.Client, name: str, subject: Subject, trainer: str, profile: str, out: Path) -> None:
