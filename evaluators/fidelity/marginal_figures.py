@@ -53,8 +53,10 @@ def _marginal(view: View, real: Frame, synthetic: Frame, k: int) -> Iterator[Fig
         return
     series = []
     for name, part in zip(("real", "synthetic"), codes, strict=True):
-        rows = int((part >= 0).sum())
-        counts = np.bincount(part[part >= 0], minlength=len(names))[: len(names)]
+        # Of real values the drawn ones are all: what is missing from 1 would be a count of hidden patients.
+        known = part[(part >= 0) & (part < len(names))] if name == "real" else part[part >= 0]
+        rows = len(known)
+        counts = np.bincount(known, minlength=len(names))[: len(names)]
         series.append(Series(name, (counts / max(rows, 1)).tolist()))
     title = f"Distribution of {view.name}"
     yield Figure(

@@ -27,7 +27,8 @@ METRICS = (
         "Descriptive statistic",
         "A statistic of the sample; beside it the real rows' (dates are days since 1970, durations seconds). "
         "Minimum and maximum are as far as k patients support them; percentiles are of k patients on either "
-        "side; kurtosis is that in excess of a normal distribution's; the mode of categories is the real "
+        "side; kurtosis is that in excess of a normal distribution's; moments count values that lie farther "
+        "beyond minimum and maximum than these are apart as just so far; the mode of categories is the real "
         "rows', held by k patients, and its value the share of rows.",
         Direction.UNSPECIFIED,
         None,
@@ -83,9 +84,9 @@ def _number(view: View, frames: list[Frame], k: int) -> Iterator[Result]:
     said = [describe(frame[view.name], frame.subjects, k) for frame in frames[:2]]
     for name, value in said[1].items():
         yield _statistic(view, name, value, said[0].get(name), len(frames[1]))
-    moments = [_moments(part) for part in cells]
     if min(patient_count(frame.subjects[~frame.null(view.name)]) for frame in frames[:2]) < k:
         return
+    moments = [_moments(_supported(f[view.name], f.subjects, k)) for f in frames]
     real, others = moments[0], moments[1:]
     scale = real["standard_deviation"]
     if scale > 0:
@@ -111,8 +112,10 @@ def _number(view: View, frames: list[Frame], k: int) -> Iterator[Result]:
 def describe(values: Doubles, subjects: Indices, k: int) -> dict[str, float]:
     """What describes numbers [n] (nan: null) of patients [n]; only what k of them support.
 
-    The moments are those of the rows, without correction for their number;
-    a value that is not finite is left out.
+    The moments are those of the rows, without correction for their number, with
+    values far beyond the bounds moved nearer: from a spread and a number of rows
+    anybody could compute the one value that is far from all others. A value that
+    is not finite is left out.
     """
     held = ~np.isnan(values)
     known, patients = values[held], subjects[held]
@@ -120,7 +123,7 @@ def describe(values: Doubles, subjects: Indices, k: int) -> dict[str, float]:
     count = patient_count(patients)
     if count < k:
         return found
-    found |= _moments(known)
+    found |= _moments(_supported(known, patients, k))
     for name, level in _NAMED.items():
         # With several rows per patient this is near enough: no quantile is a single patient's.
         if min(level, 1 - level) * count >= k:
@@ -133,6 +136,21 @@ def describe(values: Doubles, subjects: Indices, k: int) -> dict[str, float]:
     if patient_count(patients[codes == common]) >= k:
         found["mode"] = float(distinct[common])
     return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _supported(values: Doubles, subjects: Indices, k: int) -> Doubles:
+    """Those that are not null, at most as far beyond the bounds that k patients support as these are apart.
+
+    As they are where fewer than k patients have any.
+    """
+    held = ~np.isnan(values)
+    known, patients = values[held], subjects[held]
+    if patient_count(patients) < k:
+        return known
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, high = StatisticsSource().bounds(known, patients, k)
+        width = high - low
+        return np.clip(known, low - width, high + width) if np.isfinite(width) else known
 
 
 def _moments(values: Doubles) -> Mapping[str, float]:
