@@ -211,9 +211,18 @@ def _why_inconclusive(policy: Policy, evidence: Evidence) -> str:
         return "no patients were held out: attacks have no control"
     if held < least:
         return f"{held} patients were held out, fewer than the {least} that attacks need to say anything"
-    known = {headline.name for headline in evidence.headlines}
-    missing = sorted({r.metric for r in policy.rules if r.effect is Effect.LOCK} - known)
-    return f"not measured: {', '.join(missing)}" if missing else ""
+    # A value without the interval or the baseline that a rule asks for does not show that it holds.
+    missing = {
+        rule.metric
+        for rule in policy.rules
+        if rule.effect is Effect.LOCK
+        and all(_statistic(rule, one) is None for one in evidence.headlines if one.name == rule.metric)
+    }
+    return f"not measured: {', '.join(sorted(missing))}" if missing else ""
+
+
+def _measured(rule: Rule, headlines: Sequence[Headline]) -> bool:
+    return any(one.name == rule.metric and _statistic(rule, one) is not None for one in headlines)
 
 
 def _broken(rule: Rule, headlines: Sequence[Headline]) -> list[Broken]:
