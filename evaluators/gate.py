@@ -221,10 +221,6 @@ def _why_inconclusive(policy: Policy, evidence: Evidence) -> str:
     return f"not measured: {', '.join(sorted(missing))}" if missing else ""
 
 
-def _measured(rule: Rule, headlines: Sequence[Headline]) -> bool:
-    return any(one.name == rule.metric and _statistic(rule, one) is not None for one in headlines)
-
-
 def _broken(rule: Rule, headlines: Sequence[Headline]) -> list[Broken]:
     found = []
     for headline in headlines:
