@@ -33,7 +33,7 @@ class Store:
         max_jobs_per_principal: jobs waiting or running, of one principal.
         max_running_per_principal: jobs of one principal that run at once.
         max_attempts: how often the workers of a job may be lost.
-        max_evaluations_per_day: of one model, or of one dataset of synthetic rows.
+        max_evaluations_per_day: of one model, or of rows made elsewhere against one dataset.
         request_window_s: how long a request id makes a call safe to repeat.
         pool_size: connections at most.
     """

@@ -38,7 +38,8 @@ class JobStore:
         database: where.
         max_queued: jobs waiting, of all principals.
         max_per_principal: jobs waiting or running, of one principal.
-        max_evaluations: evaluations of one model, or of one dataset, that may begin in 24 hours.
+        max_evaluations: evaluations of one model, or of rows made elsewhere against one
+            dataset, that may begin in 24 hours.
         window_s: how long a request id makes `create` safe to repeat.
     """
 
@@ -73,7 +74,7 @@ class JobStore:
                 return self._get(connection, principal.tenant, known), False
             self._check_caps(connection, principal)
             if spec.subject is not None:
-                self._check_evaluations(connection, principal.tenant, spec.subject)
+                self._check_evaluations(connection, principal.tenant, spec.dataset, spec.subject)
             # Sorted, so that two jobs lock them in one order.
             for dataset in sorted({spec.dataset, subject.synthetic_dataset, subject.holdout_dataset} - {""}):
                 _check_dataset(connection, principal.tenant, dataset)
@@ -267,13 +268,23 @@ class JobStore:
                 retry_after=_RETRY_SECONDS,
             )
 
-    def _check_evaluations(self, connection: sa.Connection, tenant: str, subject: SubjectSpec) -> None:
-        """A metric that can be asked for again and again is itself a leak: failed ones count, too."""
+    def _check_evaluations(
+        self, connection: sa.Connection, tenant: str, dataset: str, subject: SubjectSpec
+    ) -> None:
+        """A metric that can be asked for again and again is itself a leak: failed ones count, too.
+
+        Of rows made elsewhere those count that are held against the same patients:
+        rows come as often as somebody uploads them.
+        """
+        same = (
+            sa.and_(jobs.c.subject_dataset != "", jobs.c.dataset == dataset)
+            if subject.synthetic_dataset
+            else jobs.c.subject_model == subject.model
+        )
         began = sa.select(jobs.c.create_time + _DAY_SECONDS - clock()).where(
             jobs.c.tenant == tenant,
             jobs.c.create_time > clock() - _DAY_SECONDS,
-            jobs.c.subject_model == subject.model,
-            jobs.c.subject_dataset == subject.synthetic_dataset,
+            same,
         )
         waits = connection.scalars(began.order_by(jobs.c.number.desc()).limit(self._max_evaluations)).all()
         if len(waits) >= self._max_evaluations:

@@ -200,10 +200,11 @@ def test_evaluations_are_counted_by_model_and_by_dataset(database_url: str) -> N
         "TOO_MANY_EVALUATIONS",
         evaluation_of,
         store,
-        SubjectSpec(synthetic_dataset=rows, holdout_dataset=add_dataset(store)),
+        # Other rows against the same patients: an upload costs nothing.
+        SubjectSpec(synthetic_dataset=add_dataset(store), holdout_dataset=add_dataset(store)),
         job.spec.dataset,
     )
-    evaluation_of(store, SubjectSpec(synthetic_dataset=add_dataset(store)), job.spec.dataset)
+    evaluation_of(store, SubjectSpec(synthetic_dataset=rows), add_dataset(store))
     add_job(store, job.spec.dataset)
     with store._database.write() as connection:
         connection.execute(sa.text("UPDATE jobs SET create_time = create_time - 86401"))
