@@ -33,6 +33,10 @@ MANY_PATIENTS = 30
 """Hold-outs of fewer patients say next to nothing; policies ask for more."""
 
 
+OUT_OF_TIME = "the time budget was used up"
+"""Why something was left out."""
+
+
 class Profile(StrEnum):
     """How much is computed (`EvaluationProfile`)."""
 

@@ -123,6 +123,13 @@ class Frame:
         return self.take(np.sort(rng.choice(len(self), rows, replace=False)))
 
 
+def joined(one: Frame, other: Frame) -> Frame:
+    """The rows of both, of one layout; patients are numbered apart."""
+    values = {name: np.concatenate([cells, other[name]]) for name, cells in one.values.items()}
+    after = int(one.subjects.max(initial=-1)) + 1
+    return Frame(one.layout, values, np.concatenate([one.subjects, other.subjects + after]))
+
+
 def frames(tables: Sequence[Table | None], columns: Sequence[str] | None = None) -> tuple[Frame | None, ...]:
     """One frame per table, all of one layout; None stays None.
 

@@ -29,13 +29,18 @@ def clopper_pearson(hits: int, tries: int, level: float = LEVEL) -> Interval:
 
 def wilson(hits: float, tries: float, level: float = LEVEL) -> Interval:
     """The score interval of a share (Wilson 1927); [0, 1] without tries."""
-    if tries <= 0:
-        return Interval(0.0, 1.0, "wilson", level)
-    z = float(stats.norm.ppf((1 + level) / 2))
-    share, shrink = hits / tries, 1 + z * z / tries
-    middle = (share + z * z / (2 * tries)) / shrink
-    half = z * float(np.sqrt(share * (1 - share) / tries + z * z / (4 * tries * tries))) / shrink
+    middle, half = wilson_middle(hits, tries, level)
     return Interval(max(0.0, middle - half), min(1.0, middle + half), "wilson", level)
+
+
+def wilson_middle(hits: float, tries: float, level: float = LEVEL) -> tuple[float, float]:
+    """The middle of that interval and half its width."""
+    if tries <= 0:
+        return 0.5, 0.5
+    z = _z(level)
+    share, shrink = hits / tries, 1 + z * z / tries
+    half = z * float(np.sqrt(share * (1 - share) / tries + z * z / (4 * tries * tries))) / shrink
+    return (share + z * z / (2 * tries)) / shrink, half
 
 
 def bootstrap(
@@ -91,29 +96,73 @@ def auc(positive: Doubles, negative: Doubles) -> float:
     return float((ranks.mean() - (len(positive) + 1) / 2) / len(negative))
 
 
-def delong(positive: Doubles, negative: Doubles, level: float = LEVEL) -> Interval:
-    """The interval of that AUC by its placement values (DeLong et al. 1988), on the logit scale."""
+def roc(positive: Doubles, negative: Doubles, rates: Doubles) -> Doubles:
+    """The true-positive rate of scores at those false-positive rates, straight between thresholds, [rates].
+
+    0 at the rate 0.
+    """
+    cuts = np.unique(np.concatenate([positive, negative]))[::-1]
+    x, y = (
+        np.append(0.0, 1 - np.searchsorted(np.sort(part), cuts, "left") / max(1, len(part)))
+        for part in (negative, positive)
+    )
+    found: Doubles = np.where(rates > 0, np.interp(rates, x, y), 0.0)
+    return found
+
+
+def delong(
+    positive: Doubles,
+    negative: Doubles,
+    level: float = LEVEL,
+    subjects: tuple[Indices, Indices] | None = None,
+    wider: float = 1.0,
+) -> Interval:
+    """The interval of an AUC by its placement values (DeLong et al. 1988), on the logit scale.
+
+    Args:
+        positive: scores, [m].
+        negative: scores, [n].
+        level: of the interval.
+        subjects: whose the scores are, [m] and [n]: placement values are added
+            up by patient (Obuchowski 1997). None: everyone has one.
+        wider: multiplies the standard deviation.
+    """
     m, n = len(positive), len(negative)
     if m < 2 or n < 2:
         return Interval(0.0, 1.0, "delong", level)
+    mine, theirs = subjects or (np.arange(m), np.arange(n))
     every = stats.rankdata(np.concatenate([positive, negative]))
     above = (every[:m] - stats.rankdata(positive)) / n
     below = 1 - (every[m:] - stats.rankdata(negative)) / m
-    area = float(above.mean())
-    variance = float(np.var(above, ddof=1)) / m + float(np.var(below, ddof=1)) / n
+    variance = variance_of_mean(above, mine) + variance_of_mean(below, theirs)
     # Perfect separation has no variance; one pair more or less still could have been otherwise.
-    area = min(max(area, 0.5 / (m * n)), 1 - 0.5 / (m * n))
-    z = float(stats.norm.ppf((1 + level) / 2))
-    half = z * max(np.sqrt(variance), 0.5 / (m * n)) / (area * (1 - area))
+    least = 0.5 / (m * n)
+    area = min(max(float(above.mean()), least), 1 - least)
+    half = _z(level) * wider * max(np.sqrt(variance), least) / (area * (1 - area))
     middle = np.log(area / (1 - area))
-    low, high = (float(1 / (1 + np.exp(-min(max(x, -50), 50)))) for x in (middle - half, middle + half))
+    low, high = (float(1 / (1 + np.exp(-np.clip(x, -50, 50)))) for x in (middle - half, middle + half))
     return Interval(low, high, "delong", level)
+
+
+def variance_of_mean(values: npt.NDArray[np.floating], subjects: Indices) -> float:
+    """Of the mean of values [n] whose patients are independent; 0 of one patient."""
+    _, patient = np.unique(subjects, return_inverse=True)
+    sums = np.bincount(patient, values - values.mean())
+    return float(np.square(sums).sum()) / len(values) ** 2 * len(sums) / max(1, len(sums) - 1)
+
+
+def normal(value: float, variance: float, level: float = LEVEL) -> Interval:
+    """The normal interval of an estimate of that variance."""
+    half = _z(level) * float(np.sqrt(variance))
+    return Interval(value - half, value + half, "normal", level)
 
 
 def mean_of(values: npt.NDArray[np.floating], level: float = LEVEL) -> Interval:
     """The normal interval of a mean of independent values [n]."""
-    n = len(values)
-    if n < 2:
+    if len(values) < 2:
         return Interval(float("nan"), float("nan"), "normal", level)
-    half = float(stats.norm.ppf((1 + level) / 2)) * float(np.std(values, ddof=1)) / np.sqrt(n)
-    return Interval(float(values.mean()) - half, float(values.mean()) + half, "normal", level)
+    return normal(float(values.mean()), float(np.var(values, ddof=1)) / len(values), level)
+
+
+def _z(level: float) -> float:
+    return float(stats.norm.ppf((1 + level) / 2))

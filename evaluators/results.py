@@ -8,7 +8,7 @@ finite is left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -193,6 +193,11 @@ class LeftOut:
 
 Result = Metric | Figure | LeftOut
 """What an evaluator gives, in any order."""
+
+
+def tidy(values: Iterable[float]) -> list[float]:
+    """Shares of a picture, rounded: more digits than that would only make it larger."""
+    return [round(float(value), 4) for value in values]
 
 
 def _interval(interval: Interval | None) -> dict[str, Any] | None:

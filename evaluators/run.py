@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
-from evaluators.case import Case, Evaluator, Options, Profile, Refit
+from evaluators.case import OUT_OF_TIME, Case, Evaluator, Options, Profile, Refit
 from evaluators.frame import frames
 from evaluators.gate import Evidence, Headline, Policy, Verdict, decide
 from evaluators.registry import definitions, evaluators
@@ -194,7 +194,7 @@ def _why_not(part: Evaluator, case: Case) -> str:
     lacking = sorted(need.value for need in part.needs - case.needs)
     if lacking:
         return f"needs {', '.join(lacking)}"
-    return "" if case.seconds_left > 0 else "the time budget was used up"
+    return "" if case.seconds_left > 0 else OUT_OF_TIME
 
 
 def _counts(case: Case) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from evaluators.case import Case
 from evaluators.fairness.disparity import BINS, bins_of, rates
 from evaluators.fairness.grouping import Groups
 from evaluators.fidelity.sides import patients_of
-from evaluators.results import Family, Figure, FigureKind, Series
+from evaluators.results import Family, Figure, FigureKind, Series, tidy
 from evaluators.utility.arms import Arms
 from trainers.base import Doubles, Indices
 
@@ -47,8 +47,8 @@ def pictures(case: Case, found: Tested, where: Indices, made: Groups) -> Iterato
     drawn = [Series("outcome", [round(float(truth[where == i].mean()), 4) for i in shown])]
     for said, told in (("real-trained", found.real), ("synthetic-trained", found.synthetic)):
         selected = rates(found.weights, where, count, truth, told[:, c] >= share).selected[:, shown]
-        low, high = (_tidy(ends) for ends in np.nanquantile(selected[1:], [0.025, 0.975], axis=0))
-        drawn.append(Series(f"predicted, {said}", _tidy(selected[0]), low=low, high=high))
+        low, high = (tidy(ends) for ends in np.nanquantile(selected[1:], [0.025, 0.975], axis=0))
+        drawn.append(Series(f"predicted, {said}", tidy(selected[0]), low=low, high=high))
     first = name == case.targets[0]
     yield Figure(
         f"fairness:{column}:{name}",
@@ -91,7 +91,3 @@ def _line(case: Case, found: Tested, rows: npt.NDArray[np.bool_], name: str) -> 
         return None
     x = [round(float(told[at == b].mean()), 4) for b in kept]
     return Series(name, [round(float(truth[at == b].mean()), 4) for b in kept], x)
-
-
-def _tidy(values: Doubles | Sequence[float]) -> list[float]:
-    return [round(float(v), 4) for v in values]

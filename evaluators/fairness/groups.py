@@ -14,14 +14,14 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from evaluators.case import Case, Evaluator, Need
+from evaluators.case import OUT_OF_TIME, Case, Evaluator, Need
 from evaluators.fairness.disparity import BINS, calibration, difference, rates, ratio
 from evaluators.fairness.figures import Tested, pictures
 from evaluators.fairness.grouping import Groups, groups
 from evaluators.fairness.representation import METRICS as REPRESENTATION
 from evaluators.fairness.representation import outcomes, represented
 from evaluators.fidelity.sides import patients_of
-from evaluators.intervals import REPEATS, percentiles
+from evaluators.intervals import percentiles
 from evaluators.results import (
     Direction,
     Family,
@@ -134,7 +134,7 @@ def run(case: Case) -> Iterator[Result]:
         for found in tested:
             case.check()
             if case.seconds_left <= 0:
-                yield LeftOut(f"fairness of {found.arms.name} by {column}", "the time budget was used up")
+                yield LeftOut(f"fairness of {found.arms.name} by {column}", OUT_OF_TIME)
             elif found.arms.name != column:
                 yield from _by_group(case, found, made)
 
@@ -152,10 +152,9 @@ def _tested(case: Case, name: str) -> Tested | LeftOut:
     classes = tuple(c for c in asked if held[c] >= k and held.sum() - held[c] >= k)
     if not classes:
         return LeftOut(f"fairness of {name}", "too few held-out patients have each of its values")
-    repeats = max(50, min(REPEATS, 800 // found.classes))
     return Tested(
         found,
-        weightings(test.frame.subjects, case.rng(f"fairness:{name}"), repeats),
+        weightings(test.frame.subjects, case.rng(f"fairness:{name}"), found.repeats),
         found.model(real=True).predict(test.frame),
         found.model(real=False).predict(test.frame),
         classes,

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-from evaluators.case import MODEL_ROWS, Case, Evaluator
+from evaluators.case import MODEL_ROWS, OUT_OF_TIME, Case, Evaluator
 from evaluators.fidelity.propensity import pmse_ratio
-from evaluators.frame import Frame
-from evaluators.intervals import LEVEL, auc
+from evaluators.frame import Frame, joined
+from evaluators.intervals import LEVEL, auc, delong, roc
 from evaluators.models import BoostedTrees, Inputs, ModelKind, fit, folds
 from evaluators.results import (
     Direction,
@@ -25,7 +24,7 @@ from evaluators.results import (
     Result,
     Series,
 )
-from trainers.base import Doubles, Indices
+from trainers.base import Doubles
 
 FOLDS = 5
 FEWEST = 20
@@ -97,7 +96,7 @@ def tell_apart(
     """
     inputs = Inputs.of(real.layout)
     parts = [folds(frame.subjects, FOLDS, rng) for frame in (real, other)]
-    rows, outcome = _joined(real, other), np.repeat([1, 0], [len(real), len(other)])
+    rows, outcome = joined(real, other), np.repeat([1, 0], [len(real), len(other)])
     fold = np.concatenate(parts)
     places = np.full(len(outcome), np.nan)
     for k in range(FOLDS):
@@ -111,51 +110,13 @@ def tell_apart(
     known = np.isfinite(places)
     mine, theirs = known & (outcome == 1), known & (outcome == 0)
     a, b = places[mine], places[theirs]
-    return Told(auc(a, b), area_interval(a, b, rows.subjects[mine], rows.subjects[theirs]), a, b)
-
-
-def area_interval(
-    positive: Doubles, negative: Doubles, positive_subjects: Indices, negative_subjects: Indices
-) -> Interval:
-    """The interval of an out-of-fold AUC, on the logit scale.
-
-    Placement values are added up by patient (Obuchowski 1997; DeLong et al.
-    1988 where each has one row), and the deviation is multiplied by 1.5.
-    """
-    m, n = len(positive), len(negative)
-    every = stats.rankdata(np.concatenate([positive, negative]))
-    above = (every[:m] - stats.rankdata(positive)) / n
-    below = 1 - (every[m:] - stats.rankdata(negative)) / m
-    variance = _of_mean(above, positive_subjects) + _of_mean(below, negative_subjects)
-    # Perfect separation has no variance; one pair more or less still could have been otherwise.
-    least = 0.5 / (m * n)
-    area = min(max(float(above.mean()), least), 1 - least)
-    half = (
-        float(stats.norm.ppf((1 + LEVEL) / 2)) * _WIDER * max(np.sqrt(variance), least) / (area * (1 - area))
-    )
-    middle = np.log(area / (1 - area))
-    low, high = (float(1 / (1 + np.exp(-np.clip(x, -50, 50)))) for x in (middle - half, middle + half))
-    return Interval(low, high, "delong", LEVEL)
-
-
-def _of_mean(values: Doubles, subjects: Indices) -> float:
-    """The variance of a mean of values whose patients are independent."""
-    _, patient = np.unique(subjects, return_inverse=True)
-    sums = np.bincount(patient, values - values.mean())
-    return float(np.square(sums).sum()) / len(values) ** 2 * len(sums) / max(1, len(sums) - 1)
+    return Told(auc(a, b), delong(a, b, LEVEL, (rows.subjects[mine], rows.subjects[theirs]), _WIDER), a, b)
 
 
 def _places(scores: Doubles, among: Doubles) -> Doubles:
     """The share of `among` (sorted) below each score, ties half."""
     low, high = np.searchsorted(among, scores, "left"), np.searchsorted(among, scores, "right")
     return (low + high) / (2 * len(among))
-
-
-def _joined(real: Frame, other: Frame) -> Frame:
-    """The rows of both, patients numbered apart."""
-    start = int(real.subjects.max()) + 1 if len(real) else 0
-    values = {name: np.concatenate([real[name], other[name]]) for name in real.values}
-    return Frame(real.layout, values, np.concatenate([real.subjects, start + other.subjects]))
 
 
 def _blocks(real: Frame, other: Frame, rng: np.random.Generator) -> list[tuple[Frame, Frame]]:
@@ -190,7 +151,7 @@ def _run(case: Case) -> Iterator[Result]:
         curves |= {f"{name} rows, {kind.value}": found for name, found in told.items()}
         yield from _metrics(kind, told["synthetic"], told.get("training"), len(pairs["synthetic"][0][0]))
         if case.seconds_left <= 0:
-            yield LeftOut("detection", "the time budget was used up")
+            yield LeftOut("detection", OUT_OF_TIME)
             return
     yield _roc(curves, case.options.min_patients)
     yield from _ratio(case, pairs)
@@ -237,7 +198,7 @@ def _roc(curves: dict[str, list[Told]], min_patients: int) -> Figure:
     grid = np.linspace(0, 1, max(2, min(_POINTS, rows // max(1, min_patients))) + 1)
     series = []
     for name, found in curves.items():
-        rates = np.mean([_rates(t, grid) for t in found], axis=0)
+        rates = np.mean([roc(t.real, t.other, grid) for t in found], axis=0)
         series.append(Series(name, [float(v) for v in rates], [float(v) for v in grid]))
     return Figure(
         "detection:roc",
@@ -250,17 +211,6 @@ def _roc(curves: dict[str, list[Told]], min_patients: int) -> Figure:
         y_min=0.0,
         y_max=1.0,
     )
-
-
-def _rates(told: Told, grid: Doubles) -> Doubles:
-    """True positive rates at these false positive rates."""
-    cuts = np.unique(np.concatenate([told.real, told.other]))[::-1]
-    positive, negative = np.sort(told.real), np.sort(told.other)
-    tpr = 1 - np.searchsorted(positive, cuts, "left") / len(positive)
-    fpr = 1 - np.searchsorted(negative, cuts, "left") / len(negative)
-    found: Doubles = np.interp(grid, np.append(0.0, fpr), np.append(0.0, tpr))
-    found[0] = 0.0
-    return found
 
 
 def _ratio(case: Case, pairs: dict[str, list[tuple[Frame, Frame]]]) -> Iterator[Result]:
@@ -280,7 +230,7 @@ def _ratio(case: Case, pairs: dict[str, list[tuple[Frame, Frame]]]) -> Iterator[
 def _columns(case: Case, real: Frame, other: Frame) -> Figure:
     """Which columns give synthetic rows away."""
     rng = case.rng("detection:columns")
-    rows, outcome = _joined(real, other), np.repeat([1, 0], [len(real), len(other)])
+    rows, outcome = joined(real, other), np.repeat([1, 0], [len(real), len(other)])
     test = rng.random(len(rows)) < 1 / FOLDS
     inputs = Inputs.of(real.layout)
     model = fit(

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from evaluators.case import KERNEL_ROWS, Case, Evaluator
-from evaluators.intervals import LEVEL
+from evaluators.intervals import normal, variance_of_mean
 from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result
 from evaluators.space import Space
 from trainers.base import Doubles, Floats, Indices
@@ -76,19 +75,11 @@ def mmd2(
     within_a, within_b = _pairs(a, a, bandwidth, mine, mine), _pairs(b, b, bandwidth, theirs, theirs)
     across = _pairs(a, b, bandwidth, mine, theirs + int(mine.max()) + 1)
     value = within_a.mean + within_b.mean - 2 * across.mean
-    variance = _between(within_a.rows - across.rows, mine) + _between(within_b.rows - across.columns, theirs)
+    variance = 4 * variance_of_mean(within_a.rows - across.rows, mine)
+    variance += 4 * variance_of_mean(within_b.rows - across.columns, theirs)
     variance += 2 * within_a.spread / within_a.count + 2 * within_b.spread / within_b.count
     variance += 4 * across.spread / across.count
-    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * float(np.sqrt(variance))
-    return value, Interval(value - half, value + half, "normal", LEVEL)
-
-
-def _between(influence: Doubles, subjects: Indices) -> float:
-    """Variance of twice the mean of influences whose patients are independent."""
-    _, patient = np.unique(subjects, return_inverse=True)
-    return (
-        4 * float(np.square(np.bincount(patient, influence - influence.mean())).sum()) / len(influence) ** 2
-    )
+    return value, normal(value, variance)
 
 
 def _pairs(a: Floats, b: Floats, bandwidth: float, mine: Indices, theirs: Indices) -> _Pairs:

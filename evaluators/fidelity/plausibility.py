@@ -11,6 +11,7 @@ from evaluators.fidelity.rules import MOST_BROKEN, Mask, Rows, rules
 from evaluators.fidelity.sides import Side, jackknife, without
 from evaluators.frame import Frame
 from evaluators.intervals import clopper_pearson
+from evaluators.privacy.alike import classes
 from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result
 
 METRICS = (
@@ -102,12 +103,8 @@ def duplicates(frame: Frame) -> float:
     """The share of rows that equal another one in every column; null equals null."""
     if not len(frame):
         return float("nan")
-    codes = np.zeros(len(frame), dtype=np.int64)
-    for view in frame.layout:
-        distinct, own = np.unique(frame[view.name], return_inverse=True)
-        # Numbered anew at each column, so that no product of sizes can leave int64.
-        codes = np.unique(codes * distinct.size + own, return_inverse=True)[1].astype(np.int64)
-    return float((np.bincount(codes)[codes] > 1).mean())
+    (rows,), count = classes([frame], [view.name for view in frame.layout])
+    return float((np.bincount(rows, minlength=count)[rows] > 1).mean())
 
 
 EVALUATORS: tuple[Evaluator, ...] = (Evaluator("plausibility", Family.FIDELITY, METRICS, _run),)

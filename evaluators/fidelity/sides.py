@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from evaluators.case import Case
-from evaluators.frame import Frame
+from evaluators.frame import Frame, joined
 from evaluators.intervals import LEVEL
 from evaluators.results import Interval
 from tables.statistics import patient_count, patients_per_code
@@ -130,9 +130,4 @@ def patients_of(codes: Indices, subjects: Indices, size: int) -> Indices:
 def real_rows(case: Case, rows: int, rng: np.random.Generator) -> Frame:
     """Training rows and held-out ones, at most so many of each, as patients of their own."""
     train = case.train.sample(rows, rng)
-    if case.holdout is None:
-        return train
-    held = case.holdout.sample(rows, rng)
-    shift = int(train.subjects.max(initial=-1)) + 1
-    values = {name: np.concatenate([train[name], held[name]]) for name in train.values}
-    return Frame(train.layout, values, np.concatenate([train.subjects, held.subjects + shift]))
+    return train if case.holdout is None else joined(train, case.holdout.sample(rows, rng))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluators.case import Case, Evaluator, Need
-from evaluators.frame import Frame, View
+from evaluators.frame import Frame, View, joined
 from evaluators.intervals import wilson
 from evaluators.privacy.alike import chance_of_one, classes, patients_in
 from evaluators.results import Direction, Family, LeftOut, Metric, MetricInfo, Result
@@ -78,7 +78,7 @@ _METRICS = (
 
 
 def _run(case: Case) -> Iterable[Result]:
-    real = _real(case)
+    real = case.train if case.holdout is None else joined(case.train, case.holdout)
     keys, count = classes([real], case.quasi_identifiers)
     patients = patients_in(keys[0], real.subjects, count)
     yield Metric("k_anonymity", float(patients.min()), size=real.patients)
@@ -104,17 +104,6 @@ def _run(case: Case) -> Iterable[Result]:
             "l_diversity and t_closeness of some columns",
             f"{_MOST_COLUMNS} of {len(wanted)} sensitive columns are looked at",
         )
-
-
-def _real(case: Case) -> Frame:
-    """Training and hold-out rows: the input."""
-    if case.holdout is None:
-        return case.train
-    values = {
-        view.name: np.concatenate([case.train[view.name], case.holdout[view.name]]) for view in case.layout
-    }
-    after = int(case.train.subjects.max(initial=-1)) + 1
-    return Frame(case.layout, values, np.concatenate([case.train.subjects, case.holdout.subjects + after]))
 
 
 def _matches(case: Case) -> Iterator[Metric]:

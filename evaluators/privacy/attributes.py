@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evaluators.case import Case, Evaluator, Need
+from evaluators.case import OUT_OF_TIME, Case, Evaluator, Need
 from evaluators.frame import Frame
 from evaluators.intervals import mean_of
 from evaluators.models import Inputs, ModelKind, Predictor, fit
 from evaluators.privacy.alike import classes
-from evaluators.privacy.control import OUT_OF_TIME, advantage, corrected
+from evaluators.privacy.control import advantage, corrected
 from evaluators.privacy.guesses import Hits, Secret, attacked, nearest_guesses, secrets
 from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result
 from evaluators.roles import MOST_CLASSES, Target

@@ -8,15 +8,12 @@ population; only the difference comes from the training rows.
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from evaluators.frame import Frame
-from evaluators.intervals import LEVEL, wilson
+from evaluators.intervals import LEVEL, wilson, wilson_middle
 from evaluators.results import Interval
 from trainers.base import Indices
 
-OUT_OF_TIME = "the time budget was used up"
-"""Why something was left out."""
 _METHOD = "wilson, ratio of failures"
 
 
@@ -65,9 +62,8 @@ def residual_risk(
         ratio: training patients per hold-out patient, where one guess succeeds
             on any of them: the control's rate is scaled by it.
     """
-    z = float(stats.norm.ppf((1 + level) / 2))
-    rate, error = _middle(hits, tries, z)
-    control, control_error = (ratio * x for x in _middle(control_hits, control_tries, z))
+    rate, error = wilson_middle(hits, tries, level)
+    control, control_error = (ratio * x for x in wilson_middle(control_hits, control_tries, level))
     failed, left = 1 - rate, 1 - control
     if left <= 0:
         return 0.0, Interval(-1.0, 1.0, _METHOD, level)
@@ -77,15 +73,6 @@ def residual_risk(
     root = float(np.sqrt((failed * left) ** 2 - ends[0] * ends[1]))
     low, high = (1 - (failed * left + sign * root) / ends[1] for sign in (1, -1))
     return 1 - failed / left, Interval(max(low, -1.0), min(high, 1.0), _METHOD, level)
-
-
-def _middle(hits: int, tries: int, z: float) -> tuple[float, float]:
-    """The middle of Wilson's interval and half its width."""
-    if tries <= 0:
-        return 0.5, 0.5
-    share, shrink = hits / tries, 1 + z * z / tries
-    half = z * float(np.sqrt(share * (1 - share) / tries + z * z / (4 * tries * tries))) / shrink
-    return (share + z * z / (2 * tries)) / shrink, half
 
 
 def _share(hits: int, tries: int) -> float:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from evaluators.case import Case, Evaluator, Need
+from evaluators.case import OUT_OF_TIME, Case, Evaluator, Need
 from evaluators.intervals import wilson
-from evaluators.privacy.control import OUT_OF_TIME, corrected, residual_risk
+from evaluators.privacy.control import corrected, residual_risk
 from evaluators.privacy.guesses import attacked, nearest_guesses, searched
 from evaluators.privacy.predicates import Outcome, multivariate, univariate
 from evaluators.results import Direction, Family, Interval, LeftOut, Metric, MetricInfo, Result

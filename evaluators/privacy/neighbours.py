@@ -11,17 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluators.case import Case, Evaluator
+from evaluators.case import OUT_OF_TIME, Case, Evaluator
 from evaluators.frame import Frame
-from evaluators.intervals import bootstrap, wilson
+from evaluators.intervals import bootstrap, normal, variance_of_mean, wilson
 from evaluators.privacy import copies
-from evaluators.privacy.control import OUT_OF_TIME
 from evaluators.results import (
     Direction,
     Family,
     Figure,
     FigureKind,
-    Interval,
     LeftOut,
     Metric,
     MetricInfo,
@@ -203,46 +201,33 @@ def _adversarial(drawn: Frame, within: Doubles, train: _Real, held: _Real | None
     for name, real in (("training", train), ("hold-out", held)):
         if real is None:
             continue
-        of_real, of_synthetic = (
-            _above(real.to_synthetic, real.within),
-            _above(real.from_synthetic[:, 0], within),
-        )
+        of_real = _above(real.to_synthetic, real.within)
+        of_synthetic = _above(real.from_synthetic[:, 0], within)
         value = float((of_real.mean() + of_synthetic.mean()) / 2)
-        spread = _variance(of_real, real.frame.subjects) + _variance(of_synthetic, drawn.subjects)
+        spread = variance_of_mean(of_real, real.frame.subjects)
+        spread += variance_of_mean(of_synthetic, drawn.subjects)
         accuracies.append((value, of_real, of_synthetic))
         yield Metric(
             "nnaa",
             value,
             detail={"against": name},
-            interval=_normal(value, spread / 4),
+            interval=normal(value, spread / 4),
             null_value=0.5,
             size=len(drawn),
         )
     if held is None:
         return
     (near, a, b), (far, c, d) = accuracies
-    spread = _variance(a, train.frame.subjects) + _variance(c, held.frame.subjects)
-    spread += _variance(d - b, drawn.subjects)
+    spread = variance_of_mean(a, train.frame.subjects) + variance_of_mean(c, held.frame.subjects)
+    spread += variance_of_mean(d - b, drawn.subjects)
     yield Metric(
         "nnaa_privacy_loss",
         far - near,
-        interval=_normal(far - near, spread / 4),
+        interval=normal(far - near, spread / 4),
         null_value=0.0,
         size=len(drawn),
         headline=True,
     )
-
-
-def _variance(values: Doubles, subjects: Indices) -> float:
-    """Of the mean of values [n], where those of one patient go together."""
-    _, place = np.unique(subjects, return_inverse=True)
-    sums = np.bincount(place, weights=values - values.mean())
-    return float(np.square(sums).sum()) / len(values) ** 2
-
-
-def _normal(value: float, variance: float) -> Interval:
-    half = 1.959964 * float(np.sqrt(variance))
-    return Interval(value - half, value + half, "normal")
 
 
 def _figure(train: _Real, held: _Real, control: Doubles) -> Figure:
@@ -277,7 +262,7 @@ def _run(case: Case) -> Iterable[Result]:
     yield from copies.matches(case)
     case.check()
     if case.seconds_left <= 0:
-        yield LeftOut("dcr_share and nnaa_privacy_loss", OUT_OF_TIME)
+        yield LeftOut("neighbours: distances", OUT_OF_TIME)
         return
     yield from _distances(case)
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from evaluators.case import MODEL_ROWS, Case
 from evaluators.frame import Frame
+from evaluators.intervals import REPEATS
 from evaluators.models import Inputs, ModelKind, Predictor, fit
 from evaluators.results import LeftOut
 from evaluators.roles import Target
@@ -87,6 +88,11 @@ class Arms:
     def prevalence(self) -> Doubles:
         """The share of each class in the training rows, [classes]."""
         return np.bincount(self.train.outcome.astype(np.int64), minlength=self.classes) / len(self.train)
+
+    @property
+    def repeats(self) -> int:
+        """Bootstrap samples: of many classes fewer, as each costs as much as a target of two."""
+        return max(50, min(REPEATS, 800 // max(1, self.classes)))
 
     def fitted(self, rows: Known, kind: ModelKind = ModelKind.BOOSTED_TREES) -> Predictor:
         """A model of those rows; without rows one that knows the training rows' mean or no class at all."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from evaluators.case import Case, Evaluator, Need
-from evaluators.intervals import REPEATS, percentiles
+from evaluators.case import OUT_OF_TIME, Case, Evaluator, Need
+from evaluators.frame import joined
+from evaluators.intervals import percentiles
 from evaluators.models import Predictor
 from evaluators.results import (
     Direction,
@@ -55,7 +56,7 @@ def run(case: Case) -> Iterator[Result]:
         elif not len(found.synthetic):
             yield LeftOut(f"augmentation of {name}", "no synthetic row knows it")
         elif case.seconds_left <= 0:
-            yield LeftOut(f"augmentation of {name}", "the time budget was used up")
+            yield LeftOut(f"augmentation of {name}", OUT_OF_TIME)
         else:
             yield from _gains(case, found)
 
@@ -63,8 +64,7 @@ def run(case: Case) -> Iterator[Result]:
 def _gains(case: Case, found: Arms) -> Iterator[Result]:
     rng = case.rng(f"augmentation:{found.name}")
     real = found.train.sample(min(REAL_ROWS, _WORK // max(2, found.classes)), rng)
-    repeats = max(50, min(REPEATS, 800 // max(1, found.classes)))
-    weights = weightings(found.test.frame.subjects, rng, repeats)
+    weights = weightings(found.test.frame.subjects, rng, found.repeats)
 
     def tested(model: Predictor) -> Doubles:
         predicted = model.predict(found.test.frame)
@@ -81,7 +81,7 @@ def _gains(case: Case, found: Arms) -> Iterator[Result]:
         case.check()
         rows = round(rate * len(real))
         if case.seconds_left <= 0 or rows > len(added) or not rows:
-            why = "the time budget was used up" if case.seconds_left <= 0 else "too few synthetic rows"
+            why = OUT_OF_TIME if case.seconds_left <= 0 else "too few synthetic rows"
             yield LeftOut(f"augmentation of {found.name} at the rate {rate:g}", why)
             continue
         gain = tested(found.fitted(_joined(real, added.take(np.arange(rows))))) - alone
@@ -111,10 +111,7 @@ def _gains(case: Case, found: Arms) -> Iterator[Result]:
 
 
 def _joined(one: Known, other: Known) -> Known:
-    values = {name: np.concatenate([cells, other.frame[name]]) for name, cells in one.frame.values.items()}
-    subjects = np.arange(len(one) + len(other), dtype=np.int64)  # models do not look at them
-    frame = type(one.frame)(one.frame.layout, values, subjects)
-    return Known(frame, np.concatenate([one.outcome, other.outcome]))
+    return Known(joined(one.frame, other.frame), np.concatenate([one.outcome, other.outcome]))
 
 
 EVALUATORS = (

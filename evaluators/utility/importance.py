@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from evaluators.case import Case, Evaluator, Need
+from evaluators.case import OUT_OF_TIME, Case, Evaluator, Need
 from evaluators.intervals import percentiles
 from evaluators.models import BoostedTrees
 from evaluators.results import (
@@ -25,6 +25,7 @@ from evaluators.results import (
     MetricInfo,
     Result,
     Series,
+    tidy,
 )
 from evaluators.utility.arms import Arms, Known, arms
 from evaluators.utility.scores import weightings
@@ -70,7 +71,7 @@ def run(case: Case) -> Iterator[Result]:
         if isinstance(found, LeftOut):
             yield found
         elif case.seconds_left <= 0:
-            yield LeftOut(f"importance of {name}", "the time budget was used up")
+            yield LeftOut(f"importance of {name}", OUT_OF_TIME)
         else:
             yield from _importance(case, found)
 
@@ -160,7 +161,7 @@ def _bars(found: Arms, real: Doubles, synthetic: Doubles) -> Figure:
     series = []
     for name, part in zip(("real-trained", "synthetic-trained"), shares, strict=True):
         low, high = np.quantile(part[1:, order], [0.025, 0.975], axis=0)
-        series.append(Series(name, _tidy(part[0, order]), low=_tidy(low), high=_tidy(high)))
+        series.append(Series(name, tidy(part[0, order]), low=tidy(low), high=tidy(high)))
     return Figure(
         f"importance:{found.name}",
         Family.UTILITY,
@@ -171,10 +172,6 @@ def _bars(found: Arms, real: Doubles, synthetic: Doubles) -> Figure:
         y_label="share of mean |TreeSHAP|",
         y_min=0.0,
     )
-
-
-def _tidy(values: Doubles) -> list[float]:
-    return [round(float(v), 4) for v in values]
 
 
 EVALUATORS = (Evaluator("importance", Family.UTILITY, METRICS, run, frozenset({Need.HOLDOUT, Need.TARGET})),)

@@ -121,18 +121,6 @@ def r2(weights: npt.NDArray[Any], truth: Doubles, found: Doubles) -> Doubles:
     return explained
 
 
-def roc(truth: npt.NDArray[np.bool_], score: Doubles, rates: Doubles) -> Doubles:
-    """The true-positive rate at those false-positive rates [n], straight between thresholds, [n]."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    hits = np.cumsum(truth[order])[ends]
-    misses = np.cumsum(~truth[order])[ends]
-    x = np.concatenate([[0], misses / max(1, int((~truth).sum()))])
-    y = np.concatenate([[0], hits / max(1, int(truth.sum()))])
-    found: Doubles = np.interp(rates, x, y)
-    return found
-
-
 def delong_p(truth: npt.NDArray[np.bool_], one: Doubles, other: Doubles, subjects: Indices) -> float:
     """The two-sided p-value that two scores of the same rows have one AUROC (DeLong et al. 1988).
 

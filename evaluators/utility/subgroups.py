@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from evaluators.case import Case, Evaluator, Need
+from evaluators.case import OUT_OF_TIME, Case, Evaluator, Need
 from evaluators.fidelity.distances import kolmogorov_smirnov, shares, total_variation
 from evaluators.fidelity.sides import Side, jackknife, without
 from evaluators.frame import Frame, View
@@ -39,7 +39,7 @@ def run(case: Case) -> Iterator[Result]:
         for number in range(target.classes):
             case.check()
             if case.seconds_left <= 0:
-                yield LeftOut(f"column_similarity_by_class of {name}", "the time budget was used up")
+                yield LeftOut(f"column_similarity_by_class of {name}", OUT_OF_TIME)
                 return
             yield from _of_class(case, target, number)
 

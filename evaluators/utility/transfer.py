@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from evaluators.case import Case, Evaluator, Need
-from evaluators.intervals import REPEATS, percentiles
+from evaluators.case import OUT_OF_TIME, Case, Evaluator, Need
+from evaluators.intervals import percentiles, roc
 from evaluators.models import ModelKind
 from evaluators.results import (
     Direction,
@@ -25,6 +25,7 @@ from evaluators.results import (
     MetricInfo,
     Result,
     Series,
+    tidy,
 )
 from evaluators.utility import subgroups
 from evaluators.utility.arms import Arms, arms
@@ -32,7 +33,6 @@ from evaluators.utility.scores import (
     CLASS_SCORES,
     NUMBER_SCORES,
     delong_p,
-    roc,
     scores,
     weightings,
 )
@@ -98,13 +98,11 @@ def run(case: Case) -> Iterator[Result]:
         if isinstance(found, LeftOut):
             yield found
             continue
-        # A class costs as much as a target of two: many have fewer bootstrap samples.
-        repeats = max(50, min(REPEATS, 800 // max(1, found.classes)))
-        weights = weightings(found.test.frame.subjects, case.rng(f"transfer:{name}"), repeats)
+        weights = weightings(found.test.frame.subjects, case.rng(f"transfer:{name}"), found.repeats)
         for kind in (ModelKind.BOOSTED_TREES, ModelKind.LINEAR, ModelKind.FOREST):
             case.check()
             if case.seconds_left <= 0:
-                yield LeftOut(f"transfer of {name} by {_label(kind, found)}", "the time budget was used up")
+                yield LeftOut(f"transfer of {name} by {_label(kind, found)}", OUT_OF_TIME)
                 continue
             yield from _compared(case, found, kind, weights, drawn)
     if drawn:
@@ -190,7 +188,7 @@ def _binary(found: Arms, told: dict[str, Doubles]) -> Iterator[Result]:
         FigureKind.LINES,
         (
             *(
-                Series(said, _tidy(roc(truth, by_arm[arm], _RATES)), _tidy(_RATES))
+                Series(said, tidy(roc(by_arm[arm][truth], by_arm[arm][~truth], _RATES)), tidy(_RATES))
                 for arm, said in (("trtr", "trained on real rows"), ("tstr", "trained on synthetic rows"))
             ),
             Series("guessing", [0.0, 1.0], [0.0, 1.0]),
@@ -211,9 +209,9 @@ def _bars(drawn: list[_Drawn]) -> Figure:
         series.append(
             Series(
                 arm.upper(),
-                _tidy([values[0] for values in each]),
-                low=_tidy([np.nan if span is None else span.low for span in spans]),
-                high=_tidy([np.nan if span is None else span.high for span in spans]),
+                tidy([values[0] for values in each]),
+                low=tidy([np.nan if span is None else span.low for span in spans]),
+                high=tidy([np.nan if span is None else span.high for span in spans]),
             )
         )
     return Figure(
@@ -233,10 +231,6 @@ def _label(kind: ModelKind, found: Arms) -> str:
 
 def _interval(values: Doubles) -> Interval:
     return percentiles(values[1:])
-
-
-def _tidy(values: object) -> list[float]:
-    return [round(float(v), 4) for v in np.asarray(values, np.float64)]
 
 
 EVALUATORS = (

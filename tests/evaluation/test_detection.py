@@ -77,12 +77,12 @@ def test_patients_with_many_rows_neither_lower_the_area_nor_narrow_the_interval(
 
 def test_the_interval_of_single_rows_is_delongs_widened_by_half() -> None:
     rng = np.random.default_rng(9)
-    a, b = rng.normal(0.5, 1, 150), rng.normal(0, 1, 250)
-    mine = detection.area_interval(a, b, np.arange(150), np.arange(250))
-    delong, middle = intervals.delong(a, b), logit(intervals.auc(a, b))
+    real, other = framed(normal(150, rng, 0.5), normal(250, rng))
+    found = detection.tell_apart(ModelKind.LINEAR, real, other, rng, 0)
+    delong, middle = intervals.delong(found.real, found.other), logit(found.area)
     for end in ("low", "high"):
-        wide, narrow = (logit(getattr(found, end)) - middle for found in (mine, delong))
-        assert wide == pytest.approx(1.5 * narrow, rel=0.01)
+        wide, narrow = (logit(getattr(one, end)) - middle for one in (found.interval, delong))
+        assert wide == pytest.approx(1.5 * narrow, rel=1e-6)
 
 
 def test_a_real_half_passes_where_columns_shuffled_apart_fail(cdc: Table) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from evaluators.intervals import auc, delong
-from evaluators.utility.scores import delong_p, roc, scores, weightings
+from evaluators.intervals import auc, delong, roc
+from evaluators.utility.scores import delong_p, scores, weightings
 
 RNG = np.random.default_rng(5)
 N = 400
@@ -90,8 +90,10 @@ def test_the_curve_is_that_of_scikit_learn_and_has_its_area() -> None:
     rates = np.linspace(0, 1, 2001)
     # At a false-positive rate where the curve rises straight up, it has more than one value.
     plain = ~np.isin(rates, x)
-    np.testing.assert_allclose(roc(truth, found, rates)[plain], np.interp(rates, x, y)[plain], atol=1e-9)
-    area = np.trapezoid(roc(truth, found, rates), rates)
+    np.testing.assert_allclose(
+        roc(found[truth], found[~truth], rates)[plain], np.interp(rates, x, y)[plain], atol=1e-9
+    )
+    area = np.trapezoid(roc(found[truth], found[~truth], rates), rates)
     assert area == pytest.approx(metrics.roc_auc_score(truth, found), abs=2e-3)
 
 
