@@ -179,8 +179,9 @@ def _leaks(metrics: Sequence[Metric]) -> tuple[list[str], str]:
     rate = "" if best is None else f"right in {_hundred(best.value)} of 100 pairs, where guessing gives 50"
     if any(_beyond(m, 0.5) for m in membership):
         found.append(f"tell patients who were learned from, better than by chance ({rate})")
-    elif any(_beyond(m, 0.0) for m in _all(metrics, "membership_inference_tpr_excess")):
-        found.append("tell some patients who were learned from, with few false alarms")
+    elif told := [m for m in _all(metrics, "membership_inference_tpr_excess") if _beyond(m, 0.0)]:
+        share = _percent(max(m.value for m in told))
+        found.append(f"recognise about {share} of the patients who were learned from, beyond chance")
     if any(_beyond(m, 0.0) for m in _all(metrics, "identical_match_excess")):
         found.append("find rows of patients repeated in full, more often than by coincidence")
     guesses = (*_all(metrics, "attribute_inference_advantage"), *_all(metrics, "inference_risk"))

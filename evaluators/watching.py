@@ -135,6 +135,15 @@ class Watcher:
         """
         return self._raise(self._attacked(generator)) if self.asks_for_rows else ()
 
+    def why_unknown(self, metric: str) -> str:
+        """Why a metric has no value after the last look, for people."""
+        if metric == MEMBERSHIP:
+            return f"it needs {FEWEST_PATIENTS} training and as many validation patients"
+        if metric == COPIES:
+            return "no column can be compared"
+        told = ", ".join(sorted(set(self.values) - {MEMBERSHIP, COPIES}))
+        return f"this trainer tells {told}" if told else "this trainer tells no losses"
+
     def _raise(self, told: Mapping[str, float]) -> tuple[Raised, ...]:
         self.values.update(told)
         raised = tuple(

@@ -56,7 +56,7 @@ class Alerts:
         self._tell(self._watcher.look(generator))
         for metric in self._metrics:
             if metric not in self._watcher.values:
-                said = f"the alert on {metric} could not be watched: it was never measured"
+                said = f"the alert on {metric} could not be watched: {self._watcher.why_unknown(metric)}"
                 self._warn(Finding("EVALUATION_INCOMPLETE", said))
 
     def _tell(self, raised: Iterable[Raised]) -> None:

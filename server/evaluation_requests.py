@@ -156,7 +156,7 @@ def _check_columns(options: release_pb2.EvaluationOptions, schema: Schema, field
         known = _compared(table)
         for name in _LISTS:
             for column in getattr(options, name):
-                checks.require(column in known, f"{field}.{name}", "names a column that is not modelled")
+                checks.require(column in known, f"{field}.{name}", f"{column[:100]!r} is no modelled column")
     checks.done()
 
 

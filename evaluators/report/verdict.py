@@ -107,11 +107,17 @@ def _broken(
     metric = _measured(name, where, metrics)
     at = place(metric) if metric else clean(where)
     head = f"{title(name, definitions)} ({at})" if at else title(name, definitions)
-    value = f"; the value is {number(metric.get('value'))}" if metric else ""
+    value = f"; the value is {number(metric.get('value'))}{_interval(metric)}" if metric else ""
     if metric and metric.get("baseline") is not None:
         value += f", that of real rows {number(metric['baseline'])}"
     limit = f"{float(str(rule.get('threshold', 0))):g}"
     return f"{head}: {statistic}{against} is {side} {limit}{value}."
+
+
+def _interval(metric: Mapping[str, Any]) -> str:
+    """Its ends: what most rules are about."""
+    ends = metric.get("interval") or {}
+    return f" ({number(ends['low'])} to {number(ends['high'])})" if {"low", "high"} <= set(ends) else ""
 
 
 def _measured(name: str, where: str, metrics: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

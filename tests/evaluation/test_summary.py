@@ -94,7 +94,7 @@ def test_every_significant_leak_is_named() -> None:
         value("linkability_risk", 0.2, 0.1),
     ]
     attackers = sentences(evaluation(found, [], 500))[2]
-    for word in ("few false alarms", "repeated in full", "hidden values", "single out", "link parts"):
+    for word in ("beyond chance", "repeated in full", "hidden values", "single out", "link parts"):
         assert word in attackers
 
 

@@ -91,6 +91,7 @@ def test_of_few_validation_patients_membership_is_not_told(sides: Sides) -> None
     watcher = Watcher(train, few, [ATTACK, replace(ATTACK, below=True, threshold=1.0)])
     assert watcher.look(parrot(*sides)) == ()
     assert MEMBERSHIP not in watcher.values
+    assert str(watching.FEWEST_PATIENTS) in watcher.why_unknown(MEMBERSHIP)
     none = Watcher(train, rows_of(validation, np.arange(0)), [ATTACK, WatchedAlert(COPIES, 0.5)])
     assert [found.alert.metric for found in none.look(parrot(*sides))] == [COPIES]
 

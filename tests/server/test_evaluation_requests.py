@@ -188,3 +188,4 @@ async def test_train_refuses_what_cannot_be_watched(house: House) -> None:
     unknown = release_pb2.EvaluationOptions(sensitive=["weight"])
     failed = await fails(train(house, evaluation=unknown))
     assert (failed.reason, failed.fields) == ("UNKNOWN_COLUMN", ("evaluation.sensitive",))
+    assert "'weight'" in str(failed)

@@ -182,9 +182,9 @@ class ReleaseRule:
 
     def __str__(self) -> str:
         of = {"lower": "lower end of ", "upper": "upper end of "}.get(str(self.statistic), "")
-        to = {"difference": " beyond that of real rows", "ratio": " of that of real rows"}
+        to = {"difference": " - real rows", "ratio": " / real rows"}.get(str(self.reference), "")
         sign = "<" if self.below else ">"
-        return f"{of}{self.metric} {sign} {self.threshold:g}{to.get(str(self.reference), '')}"
+        return f"{of}{self.metric}{to} {sign} {self.threshold:g}"
 
 
 _RULE_ENUMS: Mapping[str, type[StrEnum]] = {

@@ -14,7 +14,7 @@ Alerts = Annotated[
     list[str] | None,
     typer.Option(
         "--alert",
-        metavar="<metric>0.6:action>",
+        metavar="<alert>",
         help="What to watch while fitting, such as membership_inference_attack_success>0.6:stop_training "
         "or loss<0.01:notify; may be repeated.",
     ),
