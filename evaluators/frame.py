@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from kohort.columns import Array
 from kohort.schema import Column, Handling, Kind, Storage
-from tables.statistics import distinct_cells, patient_count
+from tables.statistics import StatisticsSource, distinct_cells, patient_count
 from tables.tableset import Table
 from trainers.base import Doubles, Indices
 
@@ -163,6 +163,23 @@ def frames(tables: Sequence[Table | None], columns: Sequence[str] | None = None)
         None if table is None else Frame(layout, part, table.subjects())
         for table, part in zip(tables, values, strict=True)
     )
+
+
+def supported(values: Doubles, subjects: Indices, k: int) -> tuple[float, float]:
+    """How far numbers [n] of patients [n] may lie: as far beyond what k patients reach as that is wide.
+
+    What lies farther is a single patient's, and statistics in which it
+    outweighs all others tell it. Without limits where fewer than k have any.
+    """
+    held = ~np.isnan(values)
+    known, patients = values[held], subjects[held]
+    if patient_count(patients) >= k:
+        with np.errstate(over="ignore", invalid="ignore"):
+            low, high = StatisticsSource().bounds(known, patients, k)
+            width = high - low
+            if np.isfinite(width):
+                return low - width, high + width
+    return -np.inf, np.inf
 
 
 def _array(table: Table, name: str) -> Array:

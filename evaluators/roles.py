@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluators.case import Options
-from evaluators.frame import Frame, View
+from evaluators.frame import Frame, View, supported
 from kohort.problem import Problem
 from kohort.schema import Finding, Kind
 from trainers.base import Indices
@@ -73,21 +73,24 @@ class Target:
     Classes are numbered from 0, those that the training rows have: levels of a
     category in the layout's order, or the distinct values of a column of few
     whole numbers (or of two numbers of any kind), ascending. `classes` is 0
-    where it is a number.
+    where it is a number; one far beyond what k training patients reach counts
+    as nearer, or a mean error would tell the one patient's who has it.
     """
 
     view: View
     classes: int
     values: npt.NDArray[Any]
     """Of classes: which number, or which code of the layout, each is, ascending."""
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    """Of numbers."""
 
     @classmethod
-    def of(cls, view: View, frame: Frame) -> Target:
-        """The outcome, with the classes that `frame` (the training rows) has."""
+    def of(cls, view: View, frame: Frame, k: int = Options.min_patients) -> Target:
+        """The outcome, with the classes or the bounds that `frame` (the training rows) has."""
         distinct = np.unique(frame[view.name][~frame.null(view.name)])
         whole = view.column.kind is Kind.INTEGER and len(distinct) <= _NUMBER_CLASSES
         if view.number and not whole and len(distinct) != 2:
-            return cls(view, 0, np.zeros(0))
+            return cls(view, 0, np.zeros(0), supported(frame[view.name], frame.subjects, k))
         return cls(view, len(distinct), distinct)
 
     def outcome(self, frame: Frame) -> tuple[Indices, npt.NDArray[Any]]:
@@ -95,7 +98,7 @@ class Target:
         cells = frame[self.view.name]
         if not self.classes:
             rows = np.flatnonzero(~frame.null(self.view.name))
-            return rows, cells[rows]
+            return rows, np.clip(cells[rows], *self.bounds)
         at = np.clip(np.searchsorted(self.values, cells), 0, self.classes - 1)
         rows = np.flatnonzero(self.values[at] == cells)
         return rows, at[rows].astype(np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluators.case import PAIR_ROWS, Case, Evaluator
 from evaluators.fidelity.sides import Sides, patients_of
-from evaluators.frame import Frame, View
+from evaluators.frame import Frame, View, supported
 from evaluators.results import Direction, Family, Metric, MetricInfo, Result
 from tables.statistics import StatisticsSource, patient_count
 from trainers.base import Doubles, Indices
@@ -86,7 +86,7 @@ def _number(view: View, frames: list[Frame], k: int) -> Iterator[Result]:
         yield _statistic(view, name, value, said[0].get(name), len(frames[1]))
     if min(patient_count(frame.subjects[~frame.null(view.name)]) for frame in frames[:2]) < k:
         return
-    moments = [_moments(_supported(f[view.name], f.subjects, k)) for f in frames]
+    moments = [_moments(_near(f[view.name], f.subjects, k)) for f in frames]
     real, others = moments[0], moments[1:]
     scale = real["standard_deviation"]
     if scale > 0:
@@ -123,7 +123,7 @@ def describe(values: Doubles, subjects: Indices, k: int) -> dict[str, float]:
     count = patient_count(patients)
     if count < k:
         return found
-    found |= _moments(_supported(known, patients, k))
+    found |= _moments(_near(known, patients, k))
     for name, level in _NAMED.items():
         # With several rows per patient this is near enough: no quantile is a single patient's.
         if min(level, 1 - level) * count >= k:
@@ -138,19 +138,9 @@ def describe(values: Doubles, subjects: Indices, k: int) -> dict[str, float]:
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def _supported(values: Doubles, subjects: Indices, k: int) -> Doubles:
-    """Those that are not null, at most as far beyond the bounds that k patients support as these are apart.
-
-    As they are where fewer than k patients have any.
-    """
-    held = ~np.isnan(values)
-    known, patients = values[held], subjects[held]
-    if patient_count(patients) < k:
-        return known
-    with np.errstate(over="ignore", invalid="ignore"):
-        low, high = StatisticsSource().bounds(known, patients, k)
-        width = high - low
-        return np.clip(known, low - width, high + width) if np.isfinite(width) else known
+def _near(values: Doubles, subjects: Indices, k: int) -> Doubles:
+    """Those that are not null, within what `supported` allows."""
+    return np.clip(values[~np.isnan(values)], *supported(values, subjects, k))
 
 
 def _moments(values: Doubles) -> Mapping[str, float]:

@@ -129,7 +129,7 @@ def arms(case: Case, name: str, part: str) -> Arms | LeftOut:
 
 def _arms(case: Case, name: str) -> Arms | LeftOut:
     assert case.holdout is not None
-    target = Target.of(case.layout[name], case.train)
+    target = Target.of(case.layout[name], case.train, case.options.min_patients)
     inputs = Inputs.of(case.layout, (name,))
     if not inputs.views:
         return LeftOut(name, "there is no other column to predict it from")
