@@ -11,13 +11,13 @@ from evaluators.results import MetricInfo
 
 _MODULES = (
     "privacy.neighbours",
+    "privacy.membership",
+    "privacy.attributes",
+    "privacy.disclosure",
     "fidelity.marginals",
     "fidelity.pairs",
     "fidelity.detection",
     "utility.transfer",
-    "privacy.membership",
-    "privacy.attributes",
-    "privacy.disclosure",
     "fidelity.statistics",
     "fidelity.plausibility",
     "fidelity.manifold",
