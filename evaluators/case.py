@@ -52,7 +52,7 @@ class Need(StrEnum):
     TARGET = "a column to predict"
     QUASI_IDENTIFIERS = "quasi-identifiers"
     PROTECTED = "protected columns"
-    REFIT = "a trainer that is quick enough to be fitted again and again"
+    REFIT = "the trainer that made the rows"
 
 
 Sampler = Callable[[int, int], TableSet]

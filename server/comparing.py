@@ -93,7 +93,7 @@ def _free(column: Column) -> Column:
 
 
 def _at_most(table: Table, rows: int, seed: int) -> Table:
-    """At most so many rows, whole patients, in their order."""
+    """At most so many rows, of random patients (of the last of them perhaps not all), in their order."""
     if table.num_rows <= rows:
         return table
     subjects = table.subjects()

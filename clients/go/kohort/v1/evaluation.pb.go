@@ -273,7 +273,7 @@ type EvaluateRequest struct {
 	// own hold-out is used. Without a hold-out attacks have no control, and the
 	// verdict is INCONCLUSIVE at best.
 	HoldoutDataset string `protobuf:"bytes,5,opt,name=holdout_dataset,json=holdoutDataset,proto3" json:"holdout_dataset,omitempty"`
-	// How.
+	// How; the profile NONE is INVALID_ARGUMENT.
 	Options *EvaluationOptions `protobuf:"bytes,6,opt,name=options,proto3" json:"options,omitempty"`
 	// For people; at most 200 characters.
 	DisplayName string `protobuf:"bytes,7,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
@@ -385,7 +385,7 @@ type isEvaluateRequest_Subject interface {
 }
 
 type EvaluateRequest_Model struct {
-	// "models/{id}": as many rows as it learned from are drawn.
+	// "models/{id}": as many rows are drawn as there are training rows to compare.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3,oneof"`
 }
 

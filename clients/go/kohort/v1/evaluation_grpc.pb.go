@@ -38,9 +38,9 @@ const (
 // Measures synthetic rows against the patients behind them and against patients
 // that were held out, and decides by the tenant's policy what may leave.
 //
-// A report holds statistics of real patients: everything here is for the role
-// custodian (or admin), and evaluations are counted, since a metric that can be
-// asked for again and again is itself a leak.
+// A report holds statistics of real patients: everything here but
+// GetReleasePolicy is for the role custodian (or admin), and evaluations are
+// counted, since a metric that can be asked for again and again is itself a leak.
 //
 // Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
 // RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
@@ -55,17 +55,20 @@ type EvaluationServiceClient interface {
 	//
 	// INVALID_ARGUMENT: subject, options, UNKNOWN_COLUMN. NOT_FOUND: the model or a
 	// dataset. FAILED_PRECONDITION: DATASET_EXPIRED, SCHEMAS_DIFFER,
-	// TOO_FEW_PATIENTS. ALREADY_EXISTS: the request id came with another request.
-	// RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
-	// TOO_MANY_JOBS.
+	// TOO_FEW_PATIENTS, EVALUATION_UNAVAILABLE. UNIMPLEMENTED:
+	// MULTI_TABLE_UNSUPPORTED. ALREADY_EXISTS: the request id came with another
+	// request. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
+	// TOO_MANY_JOBS, TOO_MANY_STREAMS.
 	Evaluate(ctx context.Context, in *EvaluateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EvaluateResponse], error)
-	// One report. NOT_FOUND.
+	// One report. One that is longer than a message lacks its largest figures, and
+	// says so in `left_out`; DownloadReport gives all of it. NOT_FOUND.
+	// RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED, too long without them.
 	GetReport(ctx context.Context, in *GetReportRequest, opts ...grpc.CallOption) (*GetReportResponse, error)
 	// The reports of the tenant, newest first, without metrics and figures.
 	// INVALID_ARGUMENT: a bad token.
 	ListReports(ctx context.Context, in *ListReportsRequest, opts ...grpc.CallOption) (*ListReportsResponse, error)
 	// Streams a report as a file: a header, then its bytes. May be repeated.
-	// NOT_FOUND.
+	// NOT_FOUND. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_STREAMS.
 	DownloadReport(ctx context.Context, in *DownloadReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadReportResponse], error)
 	// Deletes a report. What it said of a model no longer counts. Safe to repeat: a
 	// deleted report is NOT_FOUND.
@@ -194,9 +197,9 @@ func (c *evaluationServiceClient) OverrideRelease(ctx context.Context, in *Overr
 // Measures synthetic rows against the patients behind them and against patients
 // that were held out, and decides by the tenant's policy what may leave.
 //
-// A report holds statistics of real patients: everything here is for the role
-// custodian (or admin), and evaluations are counted, since a metric that can be
-// asked for again and again is itself a leak.
+// A report holds statistics of real patients: everything here but
+// GetReleasePolicy is for the role custodian (or admin), and evaluations are
+// counted, since a metric that can be asked for again and again is itself a leak.
 //
 // Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
 // RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
@@ -211,17 +214,20 @@ type EvaluationServiceServer interface {
 	//
 	// INVALID_ARGUMENT: subject, options, UNKNOWN_COLUMN. NOT_FOUND: the model or a
 	// dataset. FAILED_PRECONDITION: DATASET_EXPIRED, SCHEMAS_DIFFER,
-	// TOO_FEW_PATIENTS. ALREADY_EXISTS: the request id came with another request.
-	// RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
-	// TOO_MANY_JOBS.
+	// TOO_FEW_PATIENTS, EVALUATION_UNAVAILABLE. UNIMPLEMENTED:
+	// MULTI_TABLE_UNSUPPORTED. ALREADY_EXISTS: the request id came with another
+	// request. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
+	// TOO_MANY_JOBS, TOO_MANY_STREAMS.
 	Evaluate(*EvaluateRequest, grpc.ServerStreamingServer[EvaluateResponse]) error
-	// One report. NOT_FOUND.
+	// One report. One that is longer than a message lacks its largest figures, and
+	// says so in `left_out`; DownloadReport gives all of it. NOT_FOUND.
+	// RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED, too long without them.
 	GetReport(context.Context, *GetReportRequest) (*GetReportResponse, error)
 	// The reports of the tenant, newest first, without metrics and figures.
 	// INVALID_ARGUMENT: a bad token.
 	ListReports(context.Context, *ListReportsRequest) (*ListReportsResponse, error)
 	// Streams a report as a file: a header, then its bytes. May be repeated.
-	// NOT_FOUND.
+	// NOT_FOUND. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_STREAMS.
 	DownloadReport(*DownloadReportRequest, grpc.ServerStreamingServer[DownloadReportResponse]) error
 	// Deletes a report. What it said of a model no longer counts. Safe to repeat: a
 	// deleted report is NOT_FOUND.

@@ -145,7 +145,8 @@ const (
 	ReleaseState_RELEASE_STATE_OPEN ReleaseState = 1
 	// Yes; a rule that only warns is broken.
 	ReleaseState_RELEASE_STATE_OPEN_WITH_WARNING ReleaseState = 2
-	// Yes, but nothing is known: no report, no hold-out, or one of too few patients.
+	// Yes, but too little is known: no report, no hold-out, one of too few patients,
+	// or a metric of a rule that locks was not measured.
 	ReleaseState_RELEASE_STATE_INCONCLUSIVE ReleaseState = 3
 	// No: Sample and DownloadModel answer MODEL_LOCKED.
 	ReleaseState_RELEASE_STATE_LOCKED ReleaseState = 4
@@ -421,8 +422,9 @@ type EvaluationOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How much is computed.
 	Profile EvaluationProfile `protobuf:"varint,1,opt,name=profile,proto3,enum=kohort.v1.EvaluationProfile" json:"profile,omitempty"`
-	// What predictions are made of; at most 5 columns. Empty: the last column that
-	// can be predicted.
+	// What predictions are made of; at most 5 columns. Empty: the last column of
+	// classes that is named as an outcome ("died", "readmitted"), else the last of
+	// classes, else of numbers.
 	Targets []string `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
 	// What an attacker is taken to know of a patient. Empty: ages, dates, places and
 	// the like that the schema's findings name, else no attack that needs them.

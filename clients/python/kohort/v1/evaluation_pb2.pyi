@@ -172,7 +172,7 @@ class EvaluateRequest(_message.Message):
     request_id: _builtins.str
     """A UUID; makes the call safe to repeat for 24 hours."""
     model: _builtins.str
-    """"models/{id}": as many rows as it learned from are drawn."""
+    """"models/{id}": as many rows are drawn as there are training rows to compare."""
     synthetic_dataset: _builtins.str
     """"datasets/{id}": rows made elsewhere."""
     dataset: _builtins.str
@@ -189,7 +189,7 @@ class EvaluateRequest(_message.Message):
     """For people; at most 200 characters."""
     @_builtins.property
     def options(self) -> _release_pb2.EvaluationOptions:
-        """How."""
+        """How; the profile NONE is INVALID_ARGUMENT."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:

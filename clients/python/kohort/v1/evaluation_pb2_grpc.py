@@ -29,9 +29,9 @@ class EvaluationServiceStub(object):
     """Measures synthetic rows against the patients behind them and against patients
     that were held out, and decides by the tenant's policy what may leave.
 
-    A report holds statistics of real patients: everything here is for the role
-    custodian (or admin), and evaluations are counted, since a metric that can be
-    asked for again and again is itself a leak.
+    A report holds statistics of real patients: everything here but
+    GetReleasePolicy is for the role custodian (or admin), and evaluations are
+    counted, since a metric that can be asked for again and again is itself a leak.
 
     Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
     RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
@@ -90,9 +90,9 @@ class EvaluationServiceServicer(object):
     """Measures synthetic rows against the patients behind them and against patients
     that were held out, and decides by the tenant's policy what may leave.
 
-    A report holds statistics of real patients: everything here is for the role
-    custodian (or admin), and evaluations are counted, since a metric that can be
-    asked for again and again is itself a leak.
+    A report holds statistics of real patients: everything here but
+    GetReleasePolicy is for the role custodian (or admin), and evaluations are
+    counted, since a metric that can be asked for again and again is itself a leak.
 
     Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
     RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
@@ -109,16 +109,19 @@ class EvaluationServiceServicer(object):
 
         INVALID_ARGUMENT: subject, options, UNKNOWN_COLUMN. NOT_FOUND: the model or a
         dataset. FAILED_PRECONDITION: DATASET_EXPIRED, SCHEMAS_DIFFER,
-        TOO_FEW_PATIENTS. ALREADY_EXISTS: the request id came with another request.
-        RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
-        TOO_MANY_JOBS.
+        TOO_FEW_PATIENTS, EVALUATION_UNAVAILABLE. UNIMPLEMENTED:
+        MULTI_TABLE_UNSUPPORTED. ALREADY_EXISTS: the request id came with another
+        request. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
+        TOO_MANY_JOBS, TOO_MANY_STREAMS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReport(self, request, context):
-        """One report. NOT_FOUND.
+        """One report. One that is longer than a message lacks its largest figures, and
+        says so in `left_out`; DownloadReport gives all of it. NOT_FOUND.
+        RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED, too long without them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,7 +137,7 @@ class EvaluationServiceServicer(object):
 
     def DownloadReport(self, request, context):
         """Streams a report as a file: a header, then its bytes. May be repeated.
-        NOT_FOUND.
+        NOT_FOUND. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_STREAMS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -227,9 +230,9 @@ class EvaluationService(object):
     """Measures synthetic rows against the patients behind them and against patients
     that were held out, and decides by the tenant's policy what may leave.
 
-    A report holds statistics of real patients: everything here is for the role
-    custodian (or admin), and evaluations are counted, since a metric that can be
-    asked for again and again is itself a leak.
+    A report holds statistics of real patients: everything here but
+    GetReleasePolicy is for the role custodian (or admin), and evaluations are
+    counted, since a metric that can be asked for again and again is itself a leak.
 
     Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
     RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant

@@ -30,9 +30,9 @@ class EvaluationServiceStub:
     """Measures synthetic rows against the patients behind them and against patients
     that were held out, and decides by the tenant's policy what may leave.
 
-    A report holds statistics of real patients: everything here is for the role
-    custodian (or admin), and evaluations are counted, since a metric that can be
-    asked for again and again is itself a leak.
+    A report holds statistics of real patients: everything here but
+    GetReleasePolicy is for the role custodian (or admin), and evaluations are
+    counted, since a metric that can be asked for again and again is itself a leak.
 
     Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
     RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
@@ -53,19 +53,23 @@ class EvaluationServiceStub:
 
     INVALID_ARGUMENT: subject, options, UNKNOWN_COLUMN. NOT_FOUND: the model or a
     dataset. FAILED_PRECONDITION: DATASET_EXPIRED, SCHEMAS_DIFFER,
-    TOO_FEW_PATIENTS. ALREADY_EXISTS: the request id came with another request.
-    RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
-    TOO_MANY_JOBS.
+    TOO_FEW_PATIENTS, EVALUATION_UNAVAILABLE. UNIMPLEMENTED:
+    MULTI_TABLE_UNSUPPORTED. ALREADY_EXISTS: the request id came with another
+    request. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
+    TOO_MANY_JOBS, TOO_MANY_STREAMS.
     """
     GetReport: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.GetReportRequest, _evaluation_pb2.GetReportResponse]
-    """One report. NOT_FOUND."""
+    """One report. One that is longer than a message lacks its largest figures, and
+    says so in `left_out`; DownloadReport gives all of it. NOT_FOUND.
+    RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED, too long without them.
+    """
     ListReports: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.ListReportsRequest, _evaluation_pb2.ListReportsResponse]
     """The reports of the tenant, newest first, without metrics and figures.
     INVALID_ARGUMENT: a bad token.
     """
     DownloadReport: _grpc.UnaryStreamMultiCallable[_evaluation_pb2.DownloadReportRequest, _evaluation_pb2.DownloadReportResponse]
     """Streams a report as a file: a header, then its bytes. May be repeated.
-    NOT_FOUND.
+    NOT_FOUND. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_STREAMS.
     """
     DeleteReport: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.DeleteReportRequest, _evaluation_pb2.DeleteReportResponse]
     """Deletes a report. What it said of a model no longer counts. Safe to repeat: a
@@ -88,9 +92,9 @@ class EvaluationServiceAsyncStub(EvaluationServiceStub):
     """Measures synthetic rows against the patients behind them and against patients
     that were held out, and decides by the tenant's policy what may leave.
 
-    A report holds statistics of real patients: everything here is for the role
-    custodian (or admin), and evaluations are counted, since a metric that can be
-    asked for again and again is itself a leak.
+    A report holds statistics of real patients: everything here but
+    GetReleasePolicy is for the role custodian (or admin), and evaluations are
+    counted, since a metric that can be asked for again and again is itself a leak.
 
     Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
     RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
@@ -108,19 +112,23 @@ class EvaluationServiceAsyncStub(EvaluationServiceStub):
 
     INVALID_ARGUMENT: subject, options, UNKNOWN_COLUMN. NOT_FOUND: the model or a
     dataset. FAILED_PRECONDITION: DATASET_EXPIRED, SCHEMAS_DIFFER,
-    TOO_FEW_PATIENTS. ALREADY_EXISTS: the request id came with another request.
-    RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
-    TOO_MANY_JOBS.
+    TOO_FEW_PATIENTS, EVALUATION_UNAVAILABLE. UNIMPLEMENTED:
+    MULTI_TABLE_UNSUPPORTED. ALREADY_EXISTS: the request id came with another
+    request. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
+    TOO_MANY_JOBS, TOO_MANY_STREAMS.
     """
     GetReport: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.GetReportRequest, _evaluation_pb2.GetReportResponse]  # type: ignore[assignment]
-    """One report. NOT_FOUND."""
+    """One report. One that is longer than a message lacks its largest figures, and
+    says so in `left_out`; DownloadReport gives all of it. NOT_FOUND.
+    RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED, too long without them.
+    """
     ListReports: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.ListReportsRequest, _evaluation_pb2.ListReportsResponse]  # type: ignore[assignment]
     """The reports of the tenant, newest first, without metrics and figures.
     INVALID_ARGUMENT: a bad token.
     """
     DownloadReport: _aio.UnaryStreamMultiCallable[_evaluation_pb2.DownloadReportRequest, _evaluation_pb2.DownloadReportResponse]  # type: ignore[assignment]
     """Streams a report as a file: a header, then its bytes. May be repeated.
-    NOT_FOUND.
+    NOT_FOUND. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_STREAMS.
     """
     DeleteReport: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.DeleteReportRequest, _evaluation_pb2.DeleteReportResponse]  # type: ignore[assignment]
     """Deletes a report. What it said of a model no longer counts. Safe to repeat: a
@@ -142,9 +150,9 @@ class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Measures synthetic rows against the patients behind them and against patients
     that were held out, and decides by the tenant's policy what may leave.
 
-    A report holds statistics of real patients: everything here is for the role
-    custodian (or admin), and evaluations are counted, since a metric that can be
-    asked for again and again is itself a leak.
+    A report holds statistics of real patients: everything here but
+    GetReleasePolicy is for the role custodian (or admin), and evaluations are
+    counted, since a metric that can be asked for again and again is itself a leak.
 
     Every RPC may answer UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (with
     RetryInfo; a client SHOULD wait that long) and INTERNAL. What another tenant
@@ -166,9 +174,10 @@ class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         INVALID_ARGUMENT: subject, options, UNKNOWN_COLUMN. NOT_FOUND: the model or a
         dataset. FAILED_PRECONDITION: DATASET_EXPIRED, SCHEMAS_DIFFER,
-        TOO_FEW_PATIENTS. ALREADY_EXISTS: the request id came with another request.
-        RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
-        TOO_MANY_JOBS.
+        TOO_FEW_PATIENTS, EVALUATION_UNAVAILABLE. UNIMPLEMENTED:
+        MULTI_TABLE_UNSUPPORTED. ALREADY_EXISTS: the request id came with another
+        request. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_EVALUATIONS, QUEUE_FULL,
+        TOO_MANY_JOBS, TOO_MANY_STREAMS.
         """
 
     @_abc_1.abstractmethod
@@ -177,7 +186,10 @@ class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evaluation_pb2.GetReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evaluation_pb2.GetReportResponse, _abc.Awaitable[_evaluation_pb2.GetReportResponse]]:
-        """One report. NOT_FOUND."""
+        """One report. One that is longer than a message lacks its largest figures, and
+        says so in `left_out`; DownloadReport gives all of it. NOT_FOUND.
+        RESOURCE_EXHAUSTED without RetryInfo: LIMIT_EXCEEDED, too long without them.
+        """
 
     @_abc_1.abstractmethod
     def ListReports(
@@ -196,7 +208,7 @@ class EvaluationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_evaluation_pb2.DownloadReportResponse], _abc.AsyncIterator[_evaluation_pb2.DownloadReportResponse]]:
         """Streams a report as a file: a header, then its bytes. May be repeated.
-        NOT_FOUND.
+        NOT_FOUND. RESOURCE_EXHAUSTED with RetryInfo: TOO_MANY_STREAMS.
         """
 
     @_abc_1.abstractmethod

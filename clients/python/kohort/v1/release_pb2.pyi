@@ -86,7 +86,9 @@ class _ReleaseStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReleaseS
     RELEASE_STATE_OPEN_WITH_WARNING: _ReleaseState.ValueType  # 2
     """Yes; a rule that only warns is broken."""
     RELEASE_STATE_INCONCLUSIVE: _ReleaseState.ValueType  # 3
-    """Yes, but nothing is known: no report, no hold-out, or one of too few patients."""
+    """Yes, but too little is known: no report, no hold-out, one of too few patients,
+    or a metric of a rule that locks was not measured.
+    """
     RELEASE_STATE_LOCKED: _ReleaseState.ValueType  # 4
     """No: Sample and DownloadModel answer MODEL_LOCKED."""
 
@@ -100,7 +102,9 @@ RELEASE_STATE_OPEN: ReleaseState.ValueType  # 1
 RELEASE_STATE_OPEN_WITH_WARNING: ReleaseState.ValueType  # 2
 """Yes; a rule that only warns is broken."""
 RELEASE_STATE_INCONCLUSIVE: ReleaseState.ValueType  # 3
-"""Yes, but nothing is known: no report, no hold-out, or one of too few patients."""
+"""Yes, but too little is known: no report, no hold-out, one of too few patients,
+or a metric of a rule that locks was not measured.
+"""
 RELEASE_STATE_LOCKED: ReleaseState.ValueType  # 4
 """No: Sample and DownloadModel answer MODEL_LOCKED."""
 Global___ReleaseState: _TypeAlias = ReleaseState  # noqa: Y015
@@ -228,8 +232,9 @@ class EvaluationOptions(_message.Message):
     """Fixes every draw. Unset: that of the job."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What predictions are made of; at most 5 columns. Empty: the last column that
-        can be predicted.
+        """What predictions are made of; at most 5 columns. Empty: the last column of
+        classes that is named as an outcome ("died", "readmitted"), else the last of
+        classes, else of numbers.
         """
 
     @_builtins.property

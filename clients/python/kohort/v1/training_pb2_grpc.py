@@ -96,9 +96,10 @@ class TrainingServiceServicer(object):
         Safe to repeat with the same `request_id`: it attaches to the job made the
         first time.
 
-        INVALID_ARGUMENT: trainer, parameters, overrides or device. NOT_FOUND: the
-        dataset. FAILED_PRECONDITION: DATASET_EXPIRED, IDENTIFIER_UNACKNOWLEDGED,
-        TOO_FEW_PATIENTS, NO_USABLE_COLUMNS. UNIMPLEMENTED:
+        INVALID_ARGUMENT: trainer, parameters, overrides, device, evaluation or
+        alerts. NOT_FOUND: the dataset. FAILED_PRECONDITION: DATASET_EXPIRED,
+        IDENTIFIER_UNACKNOWLEDGED, TOO_FEW_PATIENTS, NO_USABLE_COLUMNS,
+        EVALUATION_UNAVAILABLE (a profile was asked for). UNIMPLEMENTED:
         MULTI_TABLE_UNSUPPORTED. ALREADY_EXISTS: the request id came with another
         request. RESOURCE_EXHAUSTED with RetryInfo: QUEUE_FULL, TOO_MANY_JOBS.
         """

@@ -52,9 +52,10 @@ class TrainingServiceStub:
     Safe to repeat with the same `request_id`: it attaches to the job made the
     first time.
 
-    INVALID_ARGUMENT: trainer, parameters, overrides or device. NOT_FOUND: the
-    dataset. FAILED_PRECONDITION: DATASET_EXPIRED, IDENTIFIER_UNACKNOWLEDGED,
-    TOO_FEW_PATIENTS, NO_USABLE_COLUMNS. UNIMPLEMENTED:
+    INVALID_ARGUMENT: trainer, parameters, overrides, device, evaluation or
+    alerts. NOT_FOUND: the dataset. FAILED_PRECONDITION: DATASET_EXPIRED,
+    IDENTIFIER_UNACKNOWLEDGED, TOO_FEW_PATIENTS, NO_USABLE_COLUMNS,
+    EVALUATION_UNAVAILABLE (a profile was asked for). UNIMPLEMENTED:
     MULTI_TABLE_UNSUPPORTED. ALREADY_EXISTS: the request id came with another
     request. RESOURCE_EXHAUSTED with RetryInfo: QUEUE_FULL, TOO_MANY_JOBS.
     """
@@ -103,9 +104,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     Safe to repeat with the same `request_id`: it attaches to the job made the
     first time.
 
-    INVALID_ARGUMENT: trainer, parameters, overrides or device. NOT_FOUND: the
-    dataset. FAILED_PRECONDITION: DATASET_EXPIRED, IDENTIFIER_UNACKNOWLEDGED,
-    TOO_FEW_PATIENTS, NO_USABLE_COLUMNS. UNIMPLEMENTED:
+    INVALID_ARGUMENT: trainer, parameters, overrides, device, evaluation or
+    alerts. NOT_FOUND: the dataset. FAILED_PRECONDITION: DATASET_EXPIRED,
+    IDENTIFIER_UNACKNOWLEDGED, TOO_FEW_PATIENTS, NO_USABLE_COLUMNS,
+    EVALUATION_UNAVAILABLE (a profile was asked for). UNIMPLEMENTED:
     MULTI_TABLE_UNSUPPORTED. ALREADY_EXISTS: the request id came with another
     request. RESOURCE_EXHAUSTED with RetryInfo: QUEUE_FULL, TOO_MANY_JOBS.
     """
@@ -157,9 +159,10 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         Safe to repeat with the same `request_id`: it attaches to the job made the
         first time.
 
-        INVALID_ARGUMENT: trainer, parameters, overrides or device. NOT_FOUND: the
-        dataset. FAILED_PRECONDITION: DATASET_EXPIRED, IDENTIFIER_UNACKNOWLEDGED,
-        TOO_FEW_PATIENTS, NO_USABLE_COLUMNS. UNIMPLEMENTED:
+        INVALID_ARGUMENT: trainer, parameters, overrides, device, evaluation or
+        alerts. NOT_FOUND: the dataset. FAILED_PRECONDITION: DATASET_EXPIRED,
+        IDENTIFIER_UNACKNOWLEDGED, TOO_FEW_PATIENTS, NO_USABLE_COLUMNS,
+        EVALUATION_UNAVAILABLE (a profile was asked for). UNIMPLEMENTED:
         MULTI_TABLE_UNSUPPORTED. ALREADY_EXISTS: the request id came with another
         request. RESOURCE_EXHAUSTED with RetryInfo: QUEUE_FULL, TOO_MANY_JOBS.
         """
