@@ -51,9 +51,11 @@ def child_spec(
     dataset = store.datasets.get(job.tenant, spec.dataset)
     training = spec.kind is JobKind.TRAIN
     more: dict[str, Any] = {}
+    called = spec.display_name
     if subject is not None:
         if subject.model:
             model = store.models.get(job.tenant, subject.model)
+            called = called or model.display_name
             folder = blobs.materialise(model.blob_key.rpartition("/")[0], scratch / "model")
             more["model_bundle"] = str(folder / model.blob_key.rpartition("/")[2])
             more["losses"] = _losses(store, job.tenant, model.job)
@@ -94,7 +96,7 @@ def child_spec(
         policy=store.releases.policy(job.tenant).policy.to_json(),
         report=uuid.uuid4().hex,
         report_folder=str(scratch / "report"),
-        about=_about(job, model_id),
+        about=_about(job, model_id) | {"display_name": called},
         findings=[finding.to_json() for finding in dataset.findings],
         **more,
     )
@@ -111,7 +113,7 @@ def _about(job: JobRecord, model: str) -> dict[str, Any]:
         "job": ("jobs", job.id),
     }
     about: dict[str, Any] = {key: f"{kind}/{name}" for key, (kind, name) in named.items() if name}
-    return about | {"display_name": spec.display_name, "labels": dict(spec.labels)}
+    return about | {"labels": dict(spec.labels)}
 
 
 def _losses(store: Store, tenant: str, job: str) -> list[dict[str, float]]:
