@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -146,6 +146,9 @@ class Verdict:
     inconclusive: str = ""
 
 
+_EARLIER = "of an earlier report"
+
+
 @dataclass(frozen=True)
 class Headline:
     """What the gate knows of a metric that is marked `headline`."""
@@ -169,6 +172,15 @@ class Evidence:
     holdout_patients: int
     headlines: tuple[Headline, ...] = field(default=())
 
+    def after(self, older: Evidence) -> Evidence:
+        """This, with what it did not measure as an older report on the same model did.
+
+        A hasty evaluation opens nothing that a thorough one locked.
+        """
+        known = {headline.name for headline in self.headlines if headline.value is not None}
+        kept = tuple(_earlier(one) for one in older.headlines if one.name not in known)
+        return Evidence(self.holdout_patients, tuple(h for h in self.headlines if h.name in known) + kept)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
         return asdict(self)
@@ -177,6 +189,11 @@ class Evidence:
     def from_json(cls, value: Mapping[str, Any]) -> Evidence:
         """The inverse of `to_json`."""
         return cls(value["holdout_patients"], tuple(Headline(**one) for one in value["headlines"]))
+
+
+def _earlier(headline: Headline) -> Headline:
+    where = headline.where.removesuffix(_EARLIER).removesuffix(", ")
+    return replace(headline, where=", ".join(filter(None, (where, _EARLIER))))
 
 
 def decide(policy: Policy, evidence: Evidence | None) -> Verdict:

@@ -21,7 +21,15 @@ from server.store.schema import reports
 
 
 def insert_report(connection: sa.Connection, report: ReportRecord) -> None:
-    """Adds a report within the caller's transaction; its `create_time` is the database's."""
+    """Adds a report within the caller's transaction; its `create_time` is the database's.
+
+    What it did not measure of its model counts as the report before did.
+    """
+    earlier = sa.and_(reports.c.tenant == report.tenant, reports.c.model == report.model)
+    last = sa.select(reports.c.evidence).where(earlier).order_by(reports.c.number.desc()).limit(1)
+    older = connection.scalar(last) if report.model else None
+    found = Evidence.from_json(report.evidence)
+    evidence = found.after(Evidence.from_json(older)) if older else found
     connection.execute(
         sa.insert(reports).values(
             id=report.id,
@@ -35,7 +43,7 @@ def insert_report(connection: sa.Connection, report: ReportRecord) -> None:
             display_name=report.display_name,
             labels=dict(report.labels),
             overview=dict(report.overview),
-            evidence=dict(report.evidence),
+            evidence=evidence.to_json(),
             json_key=report.json_key,
             html_key=report.html_key,
             create_time=clock(),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
-from evaluators.gate import Effect, Policy, Rule, RuleKind, State, decide
+from evaluators.gate import Effect, Evidence, Headline, Policy, Rule, RuleKind, State, decide
 from kohort.problem import Problem
 from server.records import JobKind, JobRecord, JobState, LeaseLost, ModelRecord, Principal, SubjectSpec
 from server.store import Store
@@ -94,6 +95,24 @@ def test_the_newest_report_decides_and_deleting_it_brings_back_the_one_before(st
     assert standing.report == job.report
     assert decide(standing.policy, standing.evidence).state is State.OPEN
     assert store.releases.standing("south", model.id).evidence is None
+
+
+def test_a_hasty_report_does_not_open_what_a_thorough_one_locked(store: Store) -> None:
+    job, model = published(store)
+    evaluated(store, model, job.spec.dataset, inference_risk=0.9)
+    for headlines in ((), (Headline("inference_risk", "", None),)):
+        again = evaluation_of(store, SubjectSpec(model.id), job.spec.dataset)
+        store.leases.claim("w", "cpu:0", "cpu", 30)
+        hasty = Evidence(1000, headlines)
+        report = replace(report_of(again, model.id), evidence=hasty.to_json())
+        store.leases.publish(again.id, 1, "w", None, report)
+        standing = store.releases.standing("north", model.id)
+        verdict = decide(standing.policy, standing.evidence)
+        assert verdict.state is State.LOCKED
+        assert [one.where for one in verdict.privacy] == ["of an earlier report"]
+    evaluated(store, model, job.spec.dataset, inference_risk=0.0)
+    standing = store.releases.standing("north", model.id)
+    assert decide(standing.policy, standing.evidence).state is State.OPEN, "measured anew"
 
 
 def test_reports_are_deleted_with_their_model(store: Store) -> None:
