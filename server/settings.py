@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     max_evaluation_seconds: float = Field(7200, gt=0)
     """The longest time budget of an evaluation."""
     max_evaluations_per_day: int = Field(20, ge=1)
-    """Evaluations of one model, or of rows made elsewhere against one dataset, in 24 hours; Train adds its own."""
+    """Evaluations of one model, or of foreign rows against one dataset, in 24 hours; Train adds its own."""
     request_id_ttl_seconds: float = Field(24 * 3600, gt=0)
     """How long a request id makes a call safe to repeat."""
 
