@@ -16,6 +16,7 @@ from evaluators.results import FORMAT, Figure, LeftOut, Metric, MetricInfo
 from evaluators.roles import Roles, roles
 from kohort.problem import Problem
 from kohort.schema import Finding
+from tables.statistics import patient_count
 from tables.tableset import TableSet
 from trainers.base import Stopped
 
@@ -85,6 +86,9 @@ def evaluate(
     metrics: list[Metric] = []
     figures: list[Figure] = []
     left_out: list[LeftOut] = []
+    if case.holdout is None and subject.holdout is not None:
+        said = f"fewer than {options.min_patients} patients were held out, and are not compared with"
+        left_out.append(LeftOut("held-out patients", said))
     for done, part in enumerate(chosen):
         case.check()
         why = _why_not(part, case)
@@ -162,10 +166,10 @@ def _case(subject: Subject, options: Options, began: float, should_stop: Callabl
     single = {name: tableset.single() for name, tableset in tables.items()}
     if not single["train"].num_rows or not single["synthetic"].num_rows:
         raise Problem("EMPTY_TABLE", "there are no rows to compare")
-    held = single.get("holdout")
-    train, synthetic, holdout = frames(
-        [single["train"], single["synthetic"], held if held is not None and held.num_rows else None]
-    )
+    if "holdout" in single and patient_count(single["holdout"].subjects()) < max(1, options.min_patients):
+        # Whatever is compared with so few describes them.
+        del tables["holdout"], single["holdout"]
+    train, synthetic, holdout = frames([single["train"], single["synthetic"], single.get("holdout")])
     assert train is not None
     assert synthetic is not None
     if not len(train.layout):

@@ -23,6 +23,7 @@ from server.comparing import drawn, like, real_parts, whole
 from server.protocol import ChildSpec
 from server.records import EvaluationSpec, JobOptions
 from tables.infer import physicalise_all
+from tables.statistics import patient_count
 from tables.store import read_tableset
 from trainers.base import Stopped
 
@@ -56,9 +57,12 @@ def write_report(
         losses: per epoch the step and the losses of training, where they are known.
 
     Raises:
-        Problem: the options name what is not there.
+        Problem: the options name what is not there; TOO_FEW_PATIENTS.
         trainers.base.Stopped: when a stop was asked for.
     """
+    k = spec.options["min_patients"]
+    if patient_count(subject.train.single().subjects()) < k:
+        raise Problem("TOO_FEW_PATIENTS", f"an evaluation needs at least {k} patients")
     from evaluators.gate import Policy
     from evaluators.report.page import render
     from evaluators.reporting import overview, report_json

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from evaluators.case import Options
+from evaluators.fidelity.marginals import EVALUATORS as MARGINALS
 from evaluators.gate import Policy
 from evaluators.report.page import render
 from evaluators.reporting import report_json
@@ -106,6 +107,20 @@ def test_no_number_tells_how_far_one_patient_is_from_all_others(first_held_out: 
                     assert not EXTREME * 0.5 < made < EXTREME * 2, (metric, value)
     for figure in report["figures"]:
         assert max(map(abs, numbers(figure)), default=0) < 1e4 or figure["name"] == "tstr", figure["name"]
+
+
+def test_fewer_than_k_held_out_patients_are_not_compared_with() -> None:
+    table = table_of(patients(), born=Kind.DATE)
+    parts = [tables(table.take(np.arange(*ends))) for ends in ((0, 300), (300, 600), (596, 600))]
+    train, synthetic, few = parts
+    found = evaluate(Subject(train, synthetic, few), Options(), Policy(), parts=MARGINALS)
+    alone = evaluate(Subject(train, synthetic), Options(), Policy(), parts=MARGINALS)
+    assert (found.metrics, found.counts) == (alone.metrics, alone.counts)
+    assert [one.part for one in found.left_out] == ["held-out patients"]
+    enough = tables(table.take(np.arange(595, 600)))
+    kept = evaluate(Subject(train, synthetic, enough), Options(), Policy(), parts=MARGINALS)
+    assert kept.counts["holdout_patients"] == 5
+    assert "held-out patients" not in {one.part for one in kept.left_out}
 
 
 def _places(text: str, part: str) -> Iterator[int]:
