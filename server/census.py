@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from evaluators.gate import Evidence, decide
-from server.metrics import HEADLINES, HIGHER_IS_BETTER, RELEASE_STATES, Metrics
+from evaluators.headlines import HEADLINES, HIGHER_IS_BETTER
+from server.metrics import RELEASE_STATES, Metrics
 from server.store import Store
 from server.store.releases import StoredPolicy
 
@@ -56,7 +57,7 @@ class Census:
 
 def worst(evidence: Iterable[Evidence]) -> dict[str, float]:
     """The worst value of every headline metric; NaN where there is none."""
-    values: dict[str, list[float]] = {name: [] for name in HEADLINES}
+    values: dict[str, list[float]] = {name: [] for names in HEADLINES.values() for name in names}
     for one in evidence:
         for headline in one.headlines:
             if headline.name in values and headline.value is not None:

@@ -21,6 +21,7 @@ from prometheus_client import (
     start_http_server,
 )
 
+from evaluators.headlines import HEADLINES
 from server.rpcmetrics import RPC_BUCKETS, SERVICES, SPELLING, RpcMetrics
 
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
@@ -30,33 +31,7 @@ LOSSES = ("loss", "validation", "generator", "discriminator", "reconstruction", 
 RELEASE_STATES = ("OPEN", "OPEN_WITH_WARNING", "INCONCLUSIVE", "LOCKED")
 PROFILES = ("STANDARD", "FULL")
 ALERT_ACTIONS = ("NOTIFY", "STOP_TRAINING")
-HIGHER_IS_BETTER = (
-    "column_similarity",
-    "pair_similarity",
-    "association_similarity",
-    "missingness_similarity",
-    "category_coverage",
-    "utility_ratio",
-    "dcr_share",
-)
-LOWER_IS_BETTER = (
-    "c2st_auc",
-    "rule_violation_share",
-    "membership_inference_auc",
-    "membership_inference_tpr",
-    "membership_inference_tpr_excess",
-    "attribute_inference_advantage",
-    "singling_out_risk",
-    "linkability_risk",
-    "inference_risk",
-    "identical_match_share",
-    "identical_match_excess",
-    "nnaa_privacy_loss",
-    "reidentification_risk",
-    "demographic_parity_difference",
-    "equalized_odds_difference",
-)
-HEADLINES = HIGHER_IS_BETTER + LOWER_IS_BETTER
+_HEADLINES = [name for names in HEADLINES.values() for name in names]
 STAGES = ("queue", "generate", "encode", "write")
 STATES = ("QUEUED", "RUNNING", "CANCELLING")
 OUTCOMES = ("SUCCEEDED", "FAILED", "CANCELLED")
@@ -171,9 +146,9 @@ class Metrics:
             "kohort_evaluation_headline",
             "The worst value of a metric in the newest reports on the models; NaN where none has it.",
             "metric",
-            known=[HEADLINES],
+            known=[_HEADLINES],
         )
-        for name in HEADLINES:
+        for name in _HEADLINES:
             self.evaluation_headline.labels(name).set(math.nan)
         self.alerts_raised = new.counter(
             "kohort_alerts_raised_total",

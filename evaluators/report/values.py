@@ -8,36 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from evaluators.headlines import HEADLINES
 from evaluators.report.svg import clean
 
-HEADLINES: Mapping[str, tuple[str, ...]] = {
-    "PRIVACY": (
-        "membership_inference_auc",
-        "membership_inference_tpr",
-        "membership_inference_tpr_excess",
-        "attribute_inference_advantage",
-        "singling_out_risk",
-        "linkability_risk",
-        "inference_risk",
-        "reidentification_risk",
-        "identical_match_share",
-        "identical_match_excess",
-        "nnaa_privacy_loss",
-        "dcr_share",
-    ),
-    "FIDELITY": (
-        "column_similarity",
-        "pair_similarity",
-        "association_similarity",
-        "missingness_similarity",
-        "category_coverage",
-        "c2st_auc",
-        "rule_violation_share",
-    ),
-    "UTILITY": ("utility_ratio",),
-    "FAIRNESS": ("demographic_parity_difference", "equalized_odds_difference"),
-}
-"""What a report is expected to say of each family; what it does not is shown as not measured."""
 MISSING = "not measured"
 _MOST_ROWS = 40
 _KEYS = {"fpr": "false-positive rate"}

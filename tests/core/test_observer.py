@@ -10,10 +10,11 @@ import pytest
 
 import server.observer
 from evaluators.gate import DEFAULT_RULES, Policy, State
+from evaluators.headlines import HEADLINES, HIGHER_IS_BETTER
 from evaluators.registry import definitions
 from evaluators.results import Direction
 from kohort.schema import Finding
-from server.metrics import HEADLINES, HIGHER_IS_BETTER, LOWER_IS_BETTER, RELEASE_STATES, Metrics
+from server.metrics import RELEASE_STATES, Metrics
 from server.observer import Observer
 from server.records import EvaluationSpec, JobRecord, SubjectSpec
 from server.store import Store
@@ -159,11 +160,11 @@ async def test_releases_are_counted_by_policy_report_and_override(
     assert math.isnan(counted(metrics, "kohort_evaluation_headline", metric="utility_ratio"))
 
 
-def test_headlines_of_the_page_are_those_that_evaluators_mark() -> None:
-    assert not set(HIGHER_IS_BETTER) & set(LOWER_IS_BETTER)
+def test_the_worst_of_a_headline_metric_is_on_the_side_that_its_definition_calls_worse() -> None:
     known = definitions()
-    assert set(HEADLINES) <= set(known)
-    assert {rule.metric for rule in DEFAULT_RULES} <= set(HEADLINES)
-    for name in HEADLINES:
-        better = Direction.HIGHER if name in HIGHER_IS_BETTER else Direction.LOWER
-        assert known[name].direction is better or known[name].target is not None, name
+    named = {name for names in HEADLINES.values() for name in names}
+    assert {rule.metric for rule in DEFAULT_RULES} <= named
+    for family, names in HEADLINES.items():
+        assert {known[name].family.name for name in names} == {family}
+    # Of those with a target, what is above is the worse: told apart, favoured, lost.
+    assert {name for name in named if known[name].direction is Direction.HIGHER} == HIGHER_IS_BETTER

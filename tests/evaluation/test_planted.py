@@ -15,6 +15,7 @@ import pytest
 from evaluators.case import Options
 from evaluators.frame import frames
 from evaluators.gate import Effect, Policy, RuleKind, State
+from evaluators.headlines import HEADLINES
 from evaluators.run import Evaluation, Subject, evaluate
 from evaluators.space import Space, nearest
 from kohort.columns import Array
@@ -64,6 +65,10 @@ def test_an_honest_generator_passes(survey: tuple[TableSet, TableSet, TableSet])
     evaluation = judged(*survey)
     assert evaluation.verdict.state is State.OPEN, evaluation.verdict
     assert not [out for out in evaluation.left_out if "defect" in out.reason]
+    named = {name for names in HEADLINES.values() for name in names}
+    needless = {metric.name for metric in evaluation.metrics if metric.headline} ^ named
+    fairness, known = set(HEADLINES["FAIRNESS"]), {"reidentification_risk"}
+    assert needless == fairness | known, "these alone need columns that were not named"
 
 
 def test_an_honest_generator_of_several_rows_a_patient_passes(
