@@ -36,7 +36,17 @@ def api() -> str:
         capture_output=True,
     ).stdout
     files = [f for f in d.FileDescriptorSet.FromString(image).file if f.package == "kohort.v1"]
-    order = ["dataset", "training", "sampling", "evaluation", "release", "capabilities", "schema", "table", "errors"]
+    order = [
+        "dataset",
+        "training",
+        "sampling",
+        "evaluation",
+        "release",
+        "capabilities",
+        "schema",
+        "table",
+        "errors",
+    ]
     files.sort(key=lambda f: order.index(Path(f.name).stem))
     parts = [
         f"{MARK}\n# The API\n\nPackage `kohort.v1`; the text is that of `protos/kohort/v1`. Errors are in"
