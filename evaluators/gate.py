@@ -225,7 +225,7 @@ def _unknown(policy: Policy) -> State:
 def _why_inconclusive(policy: Policy, evidence: Evidence) -> str:
     held, least = evidence.holdout_patients, policy.min_holdout_patients
     if not held:
-        return "no patients were held out: attacks have no control"
+        return "no patients were held out, so attacks have no control"
     if held < least:
         return f"{held} patients were held out, fewer than the {least} that attacks need to say anything"
     # A value without the interval or the baseline that a rule asks for does not show that it holds.

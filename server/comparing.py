@@ -10,7 +10,7 @@ import numpy as np
 from kohort.bundle import Bundle, collect
 from kohort.problem import Problem
 from kohort.programs import SampleSpec
-from kohort.schema import Column, Handling, Kind, Schema, TableSchema
+from kohort.schema import Column, Handling, Kind, Schema, Storage, TableSchema
 from server.records import JobOptions
 from tables.physical import physicalise
 from tables.split import cap_rows_per_patient, split_by_patient
@@ -70,7 +70,7 @@ def like(folder: str, schema: Schema) -> TableSet:
         raise Problem("MULTI_TABLE_UNSUPPORTED", "this server compares one table at a time")
     table, wanted = found.single(), schema.tables[0]
     present = {column.name for column in table.schema.columns}
-    columns = tuple(_free(c) for c in wanted.columns if c.name in present)
+    columns = tuple(_free(c, table.schema.column(c.name)) for c in wanted.columns if c.name in present)
     missing = [c.name for c in wanted.emitted if c.name not in present and c.handling is Handling.MODEL]
     if missing:
         where = f"{wanted.name}.{missing[0]}"
@@ -87,9 +87,14 @@ def like(folder: str, schema: Schema) -> TableSet:
         raise Problem.at("SCHEMAS_DIFFER", where, "its cells are not of the kind of the real ones") from None
 
 
-def _free(column: Column) -> Column:
+def _free(column: Column, found: Column) -> Column:
+    """Without bounds, levels and the whole numbers that the other table does not keep to."""
     kind = Kind.CATEGORY if column.kind is Kind.ORDINAL else column.kind
-    return replace(column, kind=kind, levels=(), minimum=None, maximum=None)
+    free = replace(column, kind=kind, levels=(), minimum=None, maximum=None)
+    fractions = found.storage in (Storage.DOUBLE, Storage.DECIMAL)
+    if fractions and kind in (Kind.INTEGER, Kind.DECIMAL) and column.storage is not Storage.STRING:
+        return replace(free, kind=Kind.DECIMAL, storage=found.storage, scale=found.scale)
+    return free
 
 
 def _at_most(table: Table, rows: int, seed: int) -> Table:

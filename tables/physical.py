@@ -88,7 +88,7 @@ def _convert(table: str, array: Array, source: Column, target: Column) -> Array:
         return _rescaled(field, array, source.scale, target.scale) if want is Storage.DECIMAL else array
     if have is Storage.STRING:
         if array.dictionary == ():
-            return Array.make(want, np.zeros(len(array)), array.is_valid())
+            return Array.make(want, np.zeros(len(array), want.dtype), array.is_valid())
         assert array.dictionary is not None
         texts = Texts(
             table,

@@ -24,8 +24,8 @@ METRICS = (
         "Copies of real rows",
         "Share of synthetic rows that equal a training row in all compared columns. The baseline is the "
         "share that equals a hold-out row. Where there is a hold-out, both are expected values for random "
-        "subsets of as many rows as the smaller of the two sets has; the value against all training rows "
-        "stands beside.",
+        "subsets of as many rows as the smaller of the two sets has; the value against all training rows, "
+        "which is the one to read as how many rows are copies, stands beside.",
         Direction.LOWER,
         0.0,
     ),
@@ -58,6 +58,7 @@ def matches(case: Case) -> Iterator[Result]:
         detail={"against": "all training rows"},
         interval=wilson(everyone * size, size),
         size=size,
+        headline=True,
     )
     if case.holdout is None:
         yield Metric("identical_match_share", everyone, interval=all_rows.interval, size=size, headline=True)

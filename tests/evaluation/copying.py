@@ -52,6 +52,10 @@ def metrics(parts: Iterable[Evaluator], case: Case) -> list[Metric]:
 
 
 def headline(parts: Iterable[Evaluator], case: Case, name: str) -> Metric:
-    """The one aggregated value of that name."""
-    (found,) = [metric for metric in metrics(parts, case) if metric.name == name and metric.headline]
+    """The one aggregated value of that name, of copies that against as many rows as were held out."""
+    (found,) = [
+        metric
+        for metric in metrics(parts, case)
+        if metric.name == name and metric.headline and "against" not in metric.detail
+    ]
     return found

@@ -145,3 +145,14 @@ def test_limits_name_what_nobody_named() -> None:
 def test_no_sentence_is_made_of_values_that_are_not_headline() -> None:
     quiet = [replace(metric, headline=False) for metric in metrics()]
     assert sentences(evaluation(quiet, []))[1:] == sentences(evaluation([], []))[1:]
+
+
+def test_rows_nearer_to_those_who_were_learned_from_are_named() -> None:
+    found = [value("membership_inference_auc", 0.51, 0.49), value("nnaa_privacy_loss", 0.1, 0.05)]
+    assert "nearer to patients who were learned from" in sentences(evaluation(found, [], 500, PRIVACY))[2]
+
+
+def test_an_area_far_below_one_half_is_no_guessing() -> None:
+    near = sentences(evaluation([value("c2st_auc", 0.2)], [], 500))[1]
+    assert "takes one for the other" in near
+    assert "20 of 100" not in near

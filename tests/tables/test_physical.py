@@ -60,6 +60,14 @@ def test_cells_take_the_storage_asked_for(values, source, target, expected):
 
 
 @pytest.mark.parametrize(
+    "storage", [Storage.BOOL, Storage.INT64, Storage.DOUBLE, Storage.DECIMAL, Storage.DATE]
+)
+def test_a_column_without_any_cell_is_of_every_storage(storage):
+    nothing = Array.make(Storage.STRING, [0, 0], [False, False], dictionary=())
+    assert convert(nothing, col(Storage.STRING), col(storage)).to_python() == [None, None]
+
+
+@pytest.mark.parametrize(
     ("values", "source", "target", "reason", "row"),
     [
         ([0.0, 0.5], col(Storage.DOUBLE), col(Storage.INT64), "VALUE_NOT_OF_KIND", "row 2"),
