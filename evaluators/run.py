@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from importlib import import_module
 from typing import Any
 
 from evaluators.case import OUT_OF_TIME, Case, Evaluator, Options, Profile, Refit
@@ -20,7 +20,8 @@ from tables.statistics import patient_count
 from tables.tableset import TableSet
 from trainers.base import Stopped
 
-_LIBRARIES = ("numpy", "scipy", "scikit-learn", "xgboost-cpu")
+# Modules: one of xgboost's comes from several distributions.
+_LIBRARIES = {"numpy": "numpy", "scipy": "scipy", "scikit-learn": "sklearn", "xgboost": "xgboost"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def evidence(holdout_patients: int, metrics: Sequence[Metric]) -> Evidence:
 
 def versions() -> dict[str, str]:
     """The libraries that values depend on."""
-    return {"format": str(FORMAT)} | {name: version(name) for name in _LIBRARIES}
+    modules = {name: import_module(module) for name, module in _LIBRARIES.items()}
+    return {"format": str(FORMAT)} | {name: str(module.__version__) for name, module in modules.items()}
 
 
 def _compute(

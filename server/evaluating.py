@@ -37,7 +37,10 @@ _LIBRARIES = ("jinja2", "scipy", "sklearn", "xgboost")
 
 def available() -> bool:
     """Whether what evaluates is installed."""
-    return all(find_spec(name) is not None for name in _LIBRARIES)
+    try:
+        return all(find_spec(name) is not None for name in _LIBRARIES)
+    except ImportError:
+        return False
 
 
 def write_report(

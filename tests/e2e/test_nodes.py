@@ -1,4 +1,4 @@
-"""Servers that lack something: without ctgan, without torch, for sampling alone."""
+"""Servers that lack something: without ctgan, without what evaluates, without torch, for sampling alone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from tests.e2e.conftest import HEART
 from tests.e2e.harness import Server
 
 
-def without(tmp_path: Path, packages: str, *flags: str) -> Server:
+def without(tmp_path: Path, packages: str, *flags: str, **environment: str) -> Server:
     path = os.pathsep.join([str(Path(__file__).parent / "blocker"), str(ROOT)])
-    return Server(
-        tmp_path, *flags, env={"PYTHONPATH": path, "BLOCKED_PACKAGES": packages, "KOHORT_TRAINERS": ""}
-    )
+    lacking = {"PYTHONPATH": path, "BLOCKED_PACKAGES": packages, "KOHORT_TRAINERS": ""}
+    return Server(tmp_path, *flags, env=lacking | environment)
 
 
 def test_without_ctgan_everything_else_works(tmp_path: Path) -> None:
@@ -38,12 +37,35 @@ def test_without_ctgan_everything_else_works(tmp_path: Path) -> None:
         assert server.stop() == 0, server.log()
 
 
+def test_without_what_evaluates_models_are_published_unevaluated(tmp_path: Path) -> None:
+    server = without(tmp_path, "jinja2,xgboost", KOHORT_EVALUATION_PROFILE="standard").start()
+    try:
+        with server.client() as client:
+            dataset = client.upload(HEART, table="heart")
+            with pytest.raises(kohort.FailedPrecondition) as refused:
+                client.train(dataset, trainer="independent", evaluation="standard")
+            assert refused.value.reason == "EVALUATION_UNAVAILABLE"
+            job = client.train(dataset, trainer="independent")
+            model = job.result()
+            told = {e.detail.reason for e in job.events() if isinstance(e.detail, kohort.Finding)}
+            assert "EVALUATION_INCOMPLETE" in told
+            release = model.info.release
+            assert release is not None
+            assert release.state is kohort.ReleaseState.INCONCLUSIVE
+            assert len(client.sample(model, 20)) == 20
+            with pytest.raises(kohort.FailedPrecondition) as refused:
+                model.evaluate()
+            assert refused.value.reason == "EVALUATION_UNAVAILABLE"
+    finally:
+        assert server.stop() == 0, server.log()
+
+
 def test_a_sampling_node_needs_no_torch(shared: Server, tmp_path: Path) -> None:
     with shared.client() as client:
         made = client.train(client.upload(HEART, table="heart"), trainer="ctgan", epochs=1, seed=1).result()
         expected = client.sample(made, 500, seed=1)
         bundle = made.download(tmp_path / "m.kohort")
-    blocked = "torch,ctgan,rdt,onnx,sklearn,scipy,matplotlib"
+    blocked = "torch,ctgan,rdt,onnx,sklearn,scipy,xgboost,jinja2,matplotlib"
     node = without(tmp_path, blocked, "--devices", "", "--import-unverified").start()
     try:
         with node.client() as client:
