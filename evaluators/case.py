@@ -21,11 +21,9 @@ from tables.tableset import TableSet
 from trainers.base import Stopped
 
 PAIR_ROWS = 50_000
-"""Rows that statistics of pairs of columns look at, at most."""
+"""Rows that statistics of columns and of pairs look at, at most."""
 MODEL_ROWS = 20_000
-"""Rows that a classifier or regression is fitted on, at most."""
-NEIGHBOUR_ROWS = 10_000
-"""Rows on either side of a search for nearest neighbours, at most."""
+"""Rows that a classifier or regression is fitted on, at most, where nothing else is said."""
 KERNEL_ROWS = 5_000
 """Rows of a kernel matrix, at most."""
 

@@ -194,15 +194,33 @@ def settings_page() -> str:
 def metrics_page() -> str:
     """docs/evaluation-metrics.md."""
     from evaluators import case
+    from evaluators.fidelity import manifold
     from evaluators.gate import DEFAULT_RULES, Policy, Reference, Statistic
+    from evaluators.privacy import attacks, guesses, neighbours, shadow
     from evaluators.registry import definitions, evaluators
     from evaluators.results import Family
+    from evaluators.utility import arms, augmentation, importance
 
     caps = {
-        "statistics of pairs of columns": case.PAIR_ROWS,
+        "statistics of columns and of pairs": case.PAIR_ROWS,
         "fitting a classifier or regression": case.MODEL_ROWS,
-        "searching nearest neighbours, on either side": case.NEIGHBOUR_ROWS,
+        "testing it on held-out rows": arms.TEST_ROWS,
+        "augmentation: real rows": augmentation.REAL_ROWS,
+        "importance: each model, and rows that are explained": (
+            importance.FIT_ROWS,
+            importance.EXPLAINED_ROWS,
+        ),
         "kernel matrices": case.KERNEL_ROWS,
+        "precision, recall, density, coverage, on either side": manifold.ROWS,
+        "authenticity: rows that are asked, and searched": (manifold.ASKED, manifold.AMONG),
+        "distances to the closest record, on either side": neighbours.ROWS,
+        "membership: rows scored on either side, of the reference, synthetic": (
+            attacks.SCORED_ROWS,
+            attacks.REFERENCE_ROWS,
+            attacks.SYNTHETIC_ROWS,
+        ),
+        "attribute inference, linkability: patients attacked on either side": guesses.VICTIMS,
+        "shadow models: training rows that halves are drawn from": shadow.POOL_ROWS,
     }
     against = {
         Reference.ABSOLUTE: "",
@@ -226,7 +244,10 @@ def metrics_page() -> str:
     least = Policy().min_holdout_patients
     parts.append(f"\nWith fewer than {least} held-out patients nothing is known: INCONCLUSIVE.\n")
     parts.append("## How many rows are looked at\n\n| for | rows at most |\n|---|---|")
-    parts += [f"| {what} | {rows:,} |" for what, rows in caps.items()]
+    for what, rows in caps.items():
+        each = rows if isinstance(rows, tuple) else (rows,)
+        parts.append(f"| {what} | {' · '.join(f'{n:,}' for n in each)} |")
+    parts.append("\nTables of many columns or classes have fewer; copies are looked for among all rows.")
     parts.append("\n## Parts, in the order in which they are computed\n")
     parts.append("| part | profile | needs | metrics |\n|---|---|---|---|")
     for part in evaluators():

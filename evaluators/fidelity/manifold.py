@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from evaluators.case import NEIGHBOUR_ROWS, Case, Evaluator
+from evaluators.case import Case, Evaluator
 from evaluators.intervals import wilson
 from evaluators.results import Direction, Family, LeftOut, Metric, MetricInfo, Result
 from evaluators.space import Space, nearest
@@ -16,9 +16,9 @@ from trainers.base import Doubles, Floats
 
 NEIGHBOURS = 5
 """k of every ball around a row."""
-ROWS = min(NEIGHBOUR_ROWS, 4000)
+ROWS = 4000
 """Rows of either side: time grows with the square."""
-_ASKED, _AMONG = 1000, 40_000
+ASKED, AMONG = 1000, 40_000
 """Authenticity asks few rows whether they are copies, of many: a copy of a row left out would not be seen."""
 _STEPS = 100
 _CHUNK = 1 << 22
@@ -201,13 +201,13 @@ def _run(case: Case) -> Iterator[Result]:
 
 
 def _authenticity(case: Case, space: Space, rng: np.random.Generator) -> Metric:
-    train = space.points(case.train.sample(_AMONG, rng))
-    asked = space.points(case.synthetic.sample(_ASKED, rng))
+    train = space.points(case.train.sample(AMONG, rng))
+    asked = space.points(case.synthetic.sample(ASKED, rng))
     case.check()
     value, base = authenticity(train, asked), None
     if case.holdout is not None:
         case.check()
-        base = authenticity(train, space.points(case.holdout.sample(_ASKED, rng)))
+        base = authenticity(train, space.points(case.holdout.sample(ASKED, rng)))
     interval = wilson(value * len(asked), len(asked))
     return Metric("authenticity", value, interval=interval, baseline=base, size=len(asked))
 

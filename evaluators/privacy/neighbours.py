@@ -29,7 +29,7 @@ from evaluators.results import (
 from evaluators.space import Space, nearest
 from trainers.base import Doubles, Floats, Indices
 
-_ROWS = 8_000
+ROWS = 8_000
 """On every side of the searches, of which there are eight."""
 _COORDINATES = 128
 """Of points; where there are more, fewer rows are searched."""
@@ -131,7 +131,7 @@ def _distances(case: Case) -> Iterator[Result]:
     rng = case.rng("neighbours")
     parts = [part for part in (case.train, case.holdout, case.synthetic) if part is not None]
     space = Space.fit(case.train)
-    most = int(_ROWS * min(1.0, (_COORDINATES / max(1, space.dimensions)) ** 0.5))
+    most = int(ROWS * min(1.0, (_COORDINATES / max(1, space.dimensions)) ** 0.5))
     rows = min(most, *(len(part) for part in parts))
     if rows < 2:
         yield LeftOut("neighbours", "needs two rows of each kind")
