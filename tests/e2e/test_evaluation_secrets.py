@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pandas as pd
+import pytest
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
@@ -72,6 +73,10 @@ def test_what_one_patient_has_is_told_nowhere_and_deleted_reports_are_gone(tmp_p
             # Digits behind a point are those of some other number.
             found = re.search(rf"(?<![\d.]){re.escape(secret)}", said)
             assert not found, said[max(0, found.start() - 200) : found.end() + 50]
+        few = client.upload(planted().assign(patient=np.arange(600) % 3), table="few", subject_key="patient")
+        with pytest.raises(kohort.JobFailed) as refused:
+            client.evaluate(synthetic=planted(), dataset=few)
+        assert "at least 5 patients" in str(refused.value)
         stored = tmp_path / "var" / "blobs" / "reports"
         assert len([path for path in stored.rglob("*") if path.is_file()]) == 4
         client.delete_dataset(dataset)
