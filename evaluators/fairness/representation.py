@@ -9,7 +9,7 @@ import numpy as np
 from evaluators.case import Case
 from evaluators.fairness.grouping import Groups
 from evaluators.fidelity.distances import shares, total_variation
-from evaluators.fidelity.sides import Side, jackknife, without
+from evaluators.fidelity.sides import Side, jackknife, patients_of, without
 from evaluators.intervals import wilson
 from evaluators.results import (
     Direction,
@@ -23,7 +23,10 @@ from evaluators.results import (
     Series,
 )
 from evaluators.roles import MOST_CLASSES, Target
-from trainers.base import Doubles
+from trainers.base import Doubles, Indices
+
+_SYNTHETIC = 1
+"""Which of the sides is not real."""
 
 METRICS = (
     MetricInfo(
@@ -63,7 +66,7 @@ def represented(case: Case, groups: Groups) -> Iterator[Result]:
     """Shares of groups."""
     sides = _sides(case)
     counts = [side.counts(groups.of(side.frame), len(groups.names)) for side in sides]
-    yield from _compared(groups, "representation_difference", {}, counts, sides)
+    yield from _compared(groups, "representation_difference", {}, counts, sides, np.arange(len(groups.names)))
     whole = [shares(part.sum(axis=0)) for part in counts]
     patients = [side.frame.patients for side in sides]
     for i, group in enumerate(groups.names):
@@ -103,20 +106,27 @@ def outcomes(case: Case, groups: Groups, name: str) -> Iterator[Result]:
         return
     sides, count, classes = _sides(case), len(groups.names), target.classes
     counts = []
-    for side in sides:
+    hidden = np.zeros(count, np.bool_)
+    for i, side in enumerate(sides):
         codes = np.full(len(side.frame), -1, np.int64)
         rows, outcome = target.outcome(side.frame)
         group = groups.of(side.frame)[rows]
         codes[rows] = np.where(group < 0, -1, group * classes + outcome)
         counts.append(side.counts(codes, count * classes).reshape(-1, count, classes))
-    yield from _compared(groups, "outcome_rate_difference", {"target": name}, counts, sides)
+        if i != _SYNTHETIC:
+            held = patients_of(codes, side.frame.subjects, count * classes).reshape(count, classes)
+            hidden |= ((held > 0) & (held < case.options.min_patients)).any(axis=1)
+    # A rate tells how many of a group had an outcome, be it one.
+    shown = np.flatnonzero(~hidden)
+    yield from _compared(groups, "outcome_rate_difference", {"target": name}, counts, sides, shown)
     if classes != 2:
         return
     every = [part.sum(axis=0) for part in counts]
     positive = int(np.bincount(target.outcome(case.train)[1]).argmin())
     # Rows of one patient are not so many witnesses.
     weight = [side.frame.patients / len(side.frame) for side in sides]
-    for at, named in enumerate(groups.names):
+    for at in shown:
+        named = groups.names[at]
         made, real = every[1][at], every[-1][at]
         if made.sum():
             yield Metric(
@@ -140,9 +150,14 @@ def _sides(case: Case) -> list[Side]:
 
 
 def _compared(
-    groups: Groups, name: str, detail: dict[str, str], counts: list[Doubles], sides: list[Side]
+    groups: Groups,
+    name: str,
+    detail: dict[str, str],
+    counts: list[Doubles],
+    sides: list[Side],
+    shown: Indices,
 ) -> Iterator[Metric]:
-    """Per group, and the largest: counts [blocks, groups] of all, [.., groups, classes] of groups."""
+    """Per group shown, and the largest of all: counts [blocks, groups], or [blocks, groups, classes]."""
 
     def apart(one: Doubles, other: Doubles) -> Doubles:
         if one.shape[-1] == len(groups.names) and name == "representation_difference":
@@ -155,7 +170,7 @@ def _compared(
         other = part.sum(axis=0)
         values.append(apart(other, real))
         deleted.append((apart(without(part), real[None]), apart(other[None], without(counts[0]))))
-    for i in (*range(len(groups.names)), None):
+    for i in (*shown.tolist(), None):
         picked = [_pick(value, i) for value in values]
         spans = [
             jackknife(float(value), [np.nan_to_num(_pick(d, i)) for d in pair])

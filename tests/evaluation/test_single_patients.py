@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from evaluators.case import Options
+from evaluators.fairness.groups import EVALUATORS as GROUPS
 from evaluators.fidelity.marginals import EVALUATORS as MARGINALS
 from evaluators.gate import Policy
 from evaluators.report.page import render
@@ -121,6 +122,20 @@ def test_fewer_than_k_held_out_patients_are_not_compared_with() -> None:
     kept = evaluate(Subject(train, synthetic, enough), Options(), Policy(), parts=MARGINALS)
     assert kept.counts["holdout_patients"] == 5
     assert "held-out patients" not in {one.part for one in kept.left_out}
+
+
+def test_a_rate_of_a_single_patient_is_not_told() -> None:
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"ward": ["a", "b"] * 300, "died": rng.choice(["no", "yes"], 600)})
+    frame.loc[(frame["ward"] == "a") & (frame.index > 0), "died"] = "no"
+    frame.loc[0, "died"] = "yes"
+    parts = [rows_of(tables(table_of(frame)), np.arange(i, 600, 3)) for i in range(3)]
+    options = Options(targets=("died",), protected=("ward",))
+    found = evaluate(Subject(*parts[:2], parts[2]), options, Policy(), parts=GROUPS)
+    rates = {m.detail.get("group") for m in found.metrics if "outcome_rate" in m.name}
+    assert rates == {None, "b"}
+    shares = {m.detail.get("group") for m in found.metrics if m.name == "group_share"}
+    assert shares == {"a", "b"}
 
 
 def _places(text: str, part: str) -> Iterator[int]:
