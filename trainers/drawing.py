@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from kohort.noise import MAX_BLOCK, block_noise
@@ -27,4 +29,6 @@ def draw(generator: Generator, schema: TableSchema, rows: int, seed: int) -> Tab
     features = [np.concatenate(column)[:rows] for column in zip(*parts, strict=True)]
     arrays = generator.encoding.inverse(features)
     columns = tuple(c for c in schema.columns if c.handling is Handling.MODEL)
-    return Table(schema.with_columns(columns), {c.name: arrays[c.name] for c in columns})
+    # Every row a patient of its own: keys are not learned.
+    apart = replace(schema.with_columns(columns), subject_key="")
+    return Table(apart, {c.name: arrays[c.name] for c in columns})

@@ -10,9 +10,11 @@ import pytest
 
 from evaluators import watching
 from evaluators.watching import COPIES, MEMBERSHIP, WatchedAlert, Watcher
+from kohort.schema import Handling, Kind
 from tables.infer import infer, physicalise_all
 from tables.tableset import Table, TableSet
 from tests.evaluation.cases import rows_of, split, tables
+from tests.evaluation.copying import only
 from trainers import registry
 from trainers.base import Doubles, FitRequest, Floats, Generator, Hooks, Indices, Noise, Ops, Progress
 from trainers.encoding import Encoding
@@ -170,3 +172,16 @@ def test_without_an_alert_on_rows_no_generator_is_made(sides: Sides) -> None:
         raise AssertionError
 
     assert watcher.watch(make) == ()
+
+
+def test_the_key_of_patients_of_many_rows_is_not_looked_for_in_drawn_ones(diabetes: Table) -> None:
+    assert diabetes.schema.subject_key
+    short = only(diabetes, ["patient_nbr", "gender", "age", "time_in_hospital", "num_medications"])
+    key, *learned = short.schema.columns
+    schema = short.schema.with_columns((replace(key, kind=Kind.ID, handling=Handling.REGENERATE), *learned))
+    half = diabetes.num_rows // 2
+    one, other = (
+        rows_of(tables(Table(schema, short.arrays)), rows) for rows in np.split(np.arange(2 * half), 2)
+    )
+    watcher = Watcher(one, other, [WatchedAlert(COPIES, 0.5)])
+    assert watcher.look(parrot(one, other))
