@@ -22,6 +22,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
         "identical_match_excess",
         "nnaa_privacy_loss",
         "dcr_share",
+        "k_anonymity",
     ),
     "FIDELITY": (
         "column_similarity",
@@ -38,6 +39,6 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
 """By the name of their family, in the order in which a report shows them."""
 
 HIGHER_IS_BETTER = frozenset(
-    {*HEADLINES["FIDELITY"], *HEADLINES["UTILITY"]} - {"c2st_auc", "rule_violation_share"}
+    {"k_anonymity", *HEADLINES["FIDELITY"], *HEADLINES["UTILITY"]} - {"c2st_auc", "rule_violation_share"}
 )
 """Of the others the largest value is the worst."""

@@ -35,7 +35,7 @@ _METRICS = (
         "k-anonymity of the input",
         "The smallest number of real patients (training and hold-out) who share one combination of "
         "quasi-identifiers." + _AS_THEY_ARE,
-        Direction.UNSPECIFIED,
+        Direction.HIGHER,
         reference="Sweeney 2002",
     ),
     MetricInfo(
@@ -81,7 +81,7 @@ def _run(case: Case) -> Iterable[Result]:
     real = case.train if case.holdout is None else joined(case.train, case.holdout)
     keys, count = classes([real], case.quasi_identifiers)
     patients = patients_in(keys[0], real.subjects, count)
-    yield Metric("k_anonymity", float(patients.min()), size=real.patients)
+    yield Metric("k_anonymity", float(patients.min()), size=real.patients, headline=True)
     smallest = np.full(int(real.subjects.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(smallest, real.subjects, patients[keys[0]])
     smallest = smallest[np.unique(real.subjects)]

@@ -85,7 +85,9 @@ def _side(
             name, *(("✓", "no rule is broken", "fine") if known else ("?", "not known", "warn")), said
         )
     locks = any(str(one.get("rule", {}).get("effect", "")).endswith("LOCK") for one in broken)
-    count = "1 rule is broken" if len(broken) == 1 else f"{len(broken)} rules are broken"
+    # One rule may be broken by several attacks or targets.
+    rules = len({tuple(sorted((k, str(v)) for k, v in one.get("rule", {}).items())) for one in broken})
+    count = "1 rule is broken" if rules == 1 else f"{rules} rules are broken"
     return Side(name, "✕" if locks else "!", count, "bad" if locks else "warn", said)
 
 

@@ -161,6 +161,7 @@ async def test_a_new_policy_decides_at_once_and_for_its_tenant_alone(house: Hous
     ("changes", "field"),
     [
         ({"metric": "Not a name"}, "metric"),
+        ({"metric": "membership_auc"}, "metric"),  # of nothing that is measured
         ({"threshold": float("nan")}, "threshold"),
         ({"kind": 0}, "kind"),
         ({"effect": 7}, "effect"),
