@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,12 +87,19 @@ class Told:
 
 
 def tell_apart(
-    kind: ModelKind, real: Frame, other: Frame, rng: np.random.Generator, seed: int, threads: int = 1
+    kind: ModelKind,
+    real: Frame,
+    other: Frame,
+    rng: np.random.Generator,
+    seed: int,
+    threads: int = 1,
+    check: Callable[[], None] = lambda: None,
 ) -> Told:
     """The AUC of a classifier that tells `real` from `other`, out of fold, with its interval.
 
     Scores are compared within folds only: a model fitted on fewer rows of one
     side scores all others lower, which would push a pooled AUC below 0.5.
+    `check` is called before every fold and may raise.
     """
     inputs = Inputs.of(real.layout)
     parts = [folds(frame.subjects, FOLDS, rng) for frame in (real, other)]
@@ -100,6 +107,7 @@ def tell_apart(
     fold = np.concatenate(parts)
     places = np.full(len(outcome), np.nan)
     for k in range(FOLDS):
+        check()
         test = np.flatnonzero(fold == k)
         negative = outcome[test] == 0
         if negative.all() or not negative.any():
@@ -144,11 +152,13 @@ def _run(case: Case) -> Iterator[Result]:
         told: dict[str, list[Told]] = {}
         for name, blocks in pairs.items():
             for real, other in blocks:
-                case.check()
-                told.setdefault(name, []).append(
-                    tell_apart(kind, real, other, rng, case.options.seed, case.options.threads)
-                )
-        curves |= {f"{name} rows, {kind.value}": found for name, found in told.items()}
+                if case.seconds_left <= 0:
+                    yield LeftOut("detection", OUT_OF_TIME)
+                    return
+                seed, threads = case.options.seed, case.options.threads
+                found = tell_apart(kind, real, other, rng, seed, threads, case.check)
+                told.setdefault(name, []).append(found)
+        curves |= {f"{name} rows, {kind.value}": each for name, each in told.items()}
         yield from _metrics(kind, told["synthetic"], told.get("training"), len(pairs["synthetic"][0][0]))
         if case.seconds_left <= 0:
             yield LeftOut("detection", OUT_OF_TIME)
