@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from evaluators.fidelity.association import standardised
 from evaluators.frame import Frame
 from trainers.base import Doubles
 
@@ -47,9 +48,7 @@ def _design(real: Frame, synthetic: Frame) -> Doubles:
         values = np.concatenate([real[view.name], synthetic[view.name]])
         if view.number:
             null = np.isnan(values)
-            known = values[~null]
-            middle, width = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
-            parts += [np.where(null, 0.0, values - middle) / (width or 1.0), null.astype(np.float64)]
+            parts += [np.where(null, 0.0, standardised(values)), null.astype(np.float64)]
         else:
             counts = np.bincount(values + 1, minlength=len(view.levels) + 1)
             often = np.flatnonzero(counts >= max(_LEAST_ROWS, _LEAST_SHARE * n))

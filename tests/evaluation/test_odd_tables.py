@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluators.case import Evaluator
+from evaluators.case import Evaluator, Options
 from evaluators.fidelity import marginals, pairs, plausibility, statistics
+from evaluators.gate import Policy
 from evaluators.results import Figure, LeftOut, Metric
+from evaluators.run import Subject, evaluate
 from tables.tableset import TableSet
 from tests.evaluation.cases import case, table_of, tables
 
@@ -71,6 +73,18 @@ def test_odd_tables_are_evaluated(part: Evaluator, kind: str) -> None:
                 assert {len(s.y) for s in result.series} == {len(result.categories)} or not result.categories
             else:
                 assert isinstance(result, LeftOut) and result.reason
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # models compute with numbers near the greatest double
+def test_no_part_raises_and_every_value_is_a_number(kind: str) -> None:
+    train, synthetic, holdout = (ODD[kind](rows) for rows in (60, 60, 40))
+    names = [name for name in train.single().arrays if name != "p"]
+    options = Options(quasi_identifiers=(names[0],), protected=(names[-1],))
+    found = evaluate(Subject(train, synthetic, holdout), options, Policy())
+    assert found.metrics
+    assert not [out for out in found.left_out if "defect" in out.reason]
+    assert not [metric for metric in found.metrics if not np.isfinite(metric.value)]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
