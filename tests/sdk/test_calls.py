@@ -67,6 +67,13 @@ def test_codes_become_exceptions_and_are_not_retried(client, fake, code, error):
     assert len(fake.calls) == 1
 
 
+def test_fields_with_the_same_fault_are_all_named():
+    faults = [kohort.Violation("t.chol", "no such column"), kohort.Violation("t.ca", "no such column")]
+    error = kohort.RpcError("X", "t.chol: no such column", reason="SCHEMAS_DIFFER", violations=faults)
+    assert str(error).count("t.chol") == 1
+    assert "t.ca: no such column" in str(error)
+
+
 def test_an_error_carries_violations_and_both_request_ids(client, fake):
     fake.fail(
         "GetModel", Fault(CODE.INVALID_ARGUMENT, "bad", "INVALID_REQUEST", violations={"name": "too long"})

@@ -58,8 +58,8 @@ class RpcError(KohortError):
 
     def __str__(self) -> str:
         lines = [f"{self.reason or self.code}: {self.message}"]
-        told = self.message
-        lines += [f"  {v.field}: {v.description}" for v in self.violations if v.description not in told]
+        each = [f"{v.field}: {v.description}" for v in self.violations]
+        lines += [f"  {said}" for said in each if said not in self.message]
         if self.hint:
             lines.append(self.hint)
         return "\n".join(lines)
