@@ -97,6 +97,7 @@ def test_a_model_that_copies_is_locked_until_a_custodian_decides(evaluating: Ser
             client.sample(copied, 10, seed=1)
 
 
+@pytest.mark.slow
 def test_a_policy_decides_at_once_about_every_model(evaluating: Server, copied: str) -> None:
     with evaluating.client() as client:
         policy = client.release_policy()
@@ -110,6 +111,7 @@ def test_a_policy_decides_at_once_about_every_model(evaluating: Server, copied: 
             client.sample(copied, 10, seed=1)
 
 
+@pytest.mark.slow
 def test_rows_made_elsewhere_are_judged_like_a_models(
     evaluating: Server, parts: dict[str, pd.DataFrame]
 ) -> None:
@@ -138,6 +140,7 @@ def test_rows_of_another_table_are_refused_by_column(
         assert "BMI" in str(refused.value)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_report(evaluating: Server, honest: str) -> None:
     with evaluating.client() as client:
         first, second = (client.evaluate(honest, targets=(TARGET,), seed=9) for _ in range(2))
@@ -145,6 +148,7 @@ def test_the_same_seed_gives_the_same_report(evaluating: Server, honest: str) ->
         assert first.info.metrics == second.info.metrics
 
 
+@pytest.mark.slow
 def test_a_killed_child_evaluates_again(evaluating: Server, honest: str) -> None:
     with evaluating.client() as client:
         job = client.start_evaluation(honest, targets=(TARGET,))
@@ -154,6 +158,7 @@ def test_a_killed_child_evaluates_again(evaluating: Server, honest: str) -> None
         assert job.refresh().attempt == 2
 
 
+@pytest.mark.slow
 def test_a_cancelled_evaluation_leaves_no_report(evaluating: Server, honest: str) -> None:
     with evaluating.client() as client:
         before = len(list(client.reports(model=honest)))
@@ -178,6 +183,7 @@ def test_an_alert_stops_the_training_of_what_copies(evaluating: Server, survey: 
         assert len(list(client.models())) == before
 
 
+@pytest.mark.slow
 def test_an_alert_is_told_once_and_training_goes_on(evaluating: Server, survey: str) -> None:
     told = kohort.Alert("loss", 0.2, below=True, action=kohort.AlertAction.NOTIFY)
     with evaluating.client() as client:
