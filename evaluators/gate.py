@@ -78,7 +78,7 @@ def _quality(
 
 DEFAULT_RULES = (
     _privacy("membership_inference_auc", 0.6, Statistic.LOWER),
-    _privacy("membership_inference_tpr_excess", 0.0, Statistic.LOWER),
+    _privacy("membership_inference_tpr_excess", 0.01, Statistic.LOWER),
     _privacy("identical_match_excess", 0.0, Statistic.LOWER),
     _privacy("attribute_inference_advantage", 0.1, Statistic.LOWER),
     _privacy("singling_out_risk", 0.1, Statistic.LOWER),

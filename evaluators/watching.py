@@ -135,6 +135,11 @@ class Watcher:
         """
         return self._raise(self._attacked(generator)) if self.asks_for_rows else ()
 
+    @property
+    def attackable(self) -> bool:
+        """Whether there are patients enough on either side for the attack on membership."""
+        return self._sides[2] is not None
+
     def why_unknown(self, metric: str) -> str:
         """Why a metric has no value after the last look, for people."""
         if metric == MEMBERSHIP:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Alerts:
     """Holds a job's alerts against the model while it is fitted; without any it imports nothing.
 
+    Raises Problem TOO_FEW_PATIENTS where one that is to stop training could never be raised.
+
     Args:
         asked: `server.records.Alert`, each as a mapping.
         request: what is learned from; its validation patients are the attack's control.
@@ -30,7 +32,7 @@ class Alerts:
         self._watcher: Watcher | None = None
         if not asked:
             return
-        from evaluators.watching import WatchedAlert, Watcher
+        from evaluators.watching import MEMBERSHIP, WatchedAlert, Watcher
 
         alerts = [
             WatchedAlert(a["metric"], a["threshold"], a["below"], a["action"] == AlertAction.STOP_TRAINING)
@@ -38,6 +40,9 @@ class Alerts:
         ]
         self._watcher = Watcher(request.train, request.validation, alerts, request.seed)
         self._metrics = [alert.metric for alert in alerts]
+        if any(a.stop and a.metric == MEMBERSHIP for a in alerts) and not self._watcher.attackable:
+            said = f"the alert on {MEMBERSHIP} could not be watched: {self._watcher.why_unknown(MEMBERSHIP)}"
+            raise Problem("TOO_FEW_PATIENTS", said)
 
     def take(self, progress: Progress) -> None:
         """After an epoch. Raises Problem ALERT_STOPPED_TRAINING."""

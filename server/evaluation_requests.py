@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from evaluators.case import BUDGETS, Profile
+from evaluators.headlines import HEADLINES
 from kohort import wire
 from kohort.problem import Problem
 from kohort.schema import Column, Handling, Kind, Schema, Storage, TableSchema
@@ -17,7 +18,8 @@ from server.records import Alert, AlertAction, EvaluationSpec, JobOptions
 from server.settings import Settings
 
 MAX_ALERTS = 16
-ATTACK = "membership_inference_attack_success"
+ATTACK, COPIES = "membership_inference_attack_success", "identical_match_share"
+_REPORTED = frozenset(name for names in HEADLINES.values() for name in names) - {COPIES}
 _MOST_NAMED = 5
 _LISTS = ("targets", "quasi_identifiers", "sensitive", "protected")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -48,6 +50,11 @@ def check_alerts(checks: validation.Checks, alerts: Sequence[release_pb2.Alert])
     for i, alert in enumerate(alerts[:MAX_ALERTS]):
         named = _NAME.fullmatch(alert.metric) is not None
         checks.require(named, f"alerts[{i}].metric", "must name a metric or a loss")
+        reported = alert.metric in _REPORTED
+        said = (
+            f"is a metric of reports; while training there are {ATTACK}, {COPIES}, losses and gradient_norm"
+        )
+        checks.require(not reported, f"alerts[{i}].metric", said)
         checks.require(math.isfinite(alert.threshold), f"alerts[{i}].threshold", "must be a finite number")
         said = alert.action in release_pb2.AlertAction.values() and alert.action != 0
         checks.require(said, f"alerts[{i}].action", "must be said")

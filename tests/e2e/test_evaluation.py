@@ -196,3 +196,15 @@ def test_an_alert_is_told_once_and_training_goes_on(evaluating: Server, survey: 
         ]
         assert len(raised) == 1
         assert "loss" in raised[0].message
+
+
+def test_an_alert_that_could_never_be_raised_is_refused(evaluating: Server, survey: str) -> None:
+    stop = kohort.AlertAction.STOP_TRAINING
+    with evaluating.client() as client:
+        reported = kohort.Alert("membership_inference_auc", 0.6, action=stop)
+        with pytest.raises(kohort.InvalidRequest, match="membership_inference_attack_success"):
+            client.train(survey, trainer="copying", alerts=[reported])
+        watched = kohort.Alert("membership_inference_attack_success", 0.6, action=stop)
+        job = client.train(survey, trainer="copying", alerts=[watched], validation=0.01)
+        with pytest.raises(kohort.JobFailed, match="validation patients"):
+            job.result()

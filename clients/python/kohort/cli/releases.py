@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 
 from kohort.cli.show import write_json
 from kohort.cli.showreport import show_policy, show_release
@@ -68,10 +68,6 @@ def _read(file: Path) -> Any:
     text = file.read_text(encoding="utf-8")
     if file.suffix.lower() not in (".yaml", ".yml"):
         return json.loads(text)
-    try:
-        yaml = import_module("yaml")
-    except ModuleNotFoundError:
-        raise ImportError("YAML needs one more package: pip install pyyaml; JSON needs none") from None
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
