@@ -51,10 +51,8 @@ def check_alerts(checks: validation.Checks, alerts: Sequence[release_pb2.Alert])
         named = _NAME.fullmatch(alert.metric) is not None
         checks.require(named, f"alerts[{i}].metric", "must name a metric or a loss")
         reported = alert.metric in _REPORTED
-        said = (
-            f"is a metric of reports; while training there are {ATTACK}, {COPIES}, losses and gradient_norm"
-        )
-        checks.require(not reported, f"alerts[{i}].metric", said)
+        watched = f"is a metric of reports; a training tells {ATTACK}, {COPIES}, losses and gradient_norm"
+        checks.require(not reported, f"alerts[{i}].metric", watched)
         checks.require(math.isfinite(alert.threshold), f"alerts[{i}].threshold", "must be a finite number")
         said = alert.action in release_pb2.AlertAction.values() and alert.action != 0
         checks.require(said, f"alerts[{i}].action", "must be said")
