@@ -40,6 +40,9 @@ class Reporter(Protocol):
     def warn(self, finding: dict[str, str]) -> None:
         """Something a person should know: a `Finding` as JSON."""
 
+    def made(self, result: dict[str, Any]) -> None:
+        """What to publish should the rest of the work take too long, or more memory than there is."""
+
     def should_stop(self) -> bool:
         """Whether a stop was asked for."""
 
@@ -74,6 +77,9 @@ class _Channel:
 
     def warn(self, finding: dict[str, str]) -> None:
         self.send("warning", finding=finding)
+
+    def made(self, result: dict[str, Any]) -> None:
+        self.send("made", **result)
 
     def should_stop(self) -> bool:
         return self.stop.is_set()

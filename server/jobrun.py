@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from kohort.problem import Problem
+from kohort.schema import Finding
 from server.attempt import Attempt, Ended, Grace, Why
 from server.blobs import BlobExistsError, BlobMissingError, BlobStore, bundle_key, report_key
 from server.childspec import child_spec, model_record, report_files, report_record
@@ -69,6 +70,8 @@ class JobRun:
         self._heart, self._lease = heart, lease
         self._fence = (lease.job, lease.attempt, worker)
         self._journal = Journal(store, *self._fence)
+        self._made: Mapping[str, Any] | None = None
+        """What the child had made before it went on to evaluate it."""
 
     def run(self, job: JobRecord, leaving: Callable[[], bool]) -> None:
         """To the end of the attempt. A lost lease and a mute store end it without a word."""
@@ -89,6 +92,9 @@ class JobRun:
         def hear(message: Mapping[str, Any]) -> None:
             nonlocal fitted
             kind = message["type"]
+            if kind == "made":
+                self._made = message
+                return
             fitted |= kind == "phase" and message["phase"] in _FITTED
             # It kept its word, and now wants to publish the best model so far.
             fitted |= kind == "warning" and message["finding"]["reason"] == "STOPPED_EARLY"
@@ -138,6 +144,11 @@ class JobRun:
             self._publish(job, spec, ended.result)
         elif ended.why is Why.CANCEL:
             self._insist(lambda: self._store.leases.cancelled(*self._fence))
+        elif self._made is not None and (ended.why is Why.RUNTIME or ended.out_of_memory):
+            why = "there was too little " + ("time" if ended.why is Why.RUNTIME else "memory")
+            finding = Finding("EVALUATION_INCOMPLETE", f"the model was not evaluated: {why}")
+            self._journal.take({"type": "warning", "finding": finding.to_json()})
+            self._publish(job, spec, self._made)
         elif ended.why is Why.RUNTIME:
             self._insist(lambda: self._fail("MAX_RUNTIME_EXCEEDED", "the job ran longer than it may"))
         elif ended.why is Why.LEAVING:

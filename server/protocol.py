@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 RESULTS = frozenset({"done", "stopped", "problem", "crash"})
-MESSAGES = frozenset({"alive", "phase", "progress", "warning"}) | RESULTS
+MESSAGES = frozenset({"alive", "phase", "progress", "warning", "made"}) | RESULTS
 MAX_LINE_BYTES = 16 << 20
 
 

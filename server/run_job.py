@@ -131,11 +131,11 @@ def _run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any]:
     )
     learned = {"trainer": trainer.info.name, "parameters": dict(request.parameters)}
     learned |= _result(Path(spec.bundle), written.digest, spec)
-    return learned | {"report": _evaluate(spec, hooks, reporter, forecast)}
+    return learned | {"report": _evaluate(spec, hooks, reporter, forecast, learned)}
 
 
 def _evaluate(
-    spec: ChildSpec, hooks: Hooks, reporter: Reporter, forecast: _Forecast
+    spec: ChildSpec, hooks: Hooks, reporter: Reporter, forecast: _Forecast, learned: dict[str, Any]
 ) -> dict[str, Any] | None:
     """The report on what was exported; None where none was asked for, or none can be made.
 
@@ -147,6 +147,7 @@ def _evaluate(
         hooks.warn(evaluating.incomplete(None))
         return None
     hooks.check()
+    reporter.made(learned)
     hooks.phase("evaluating")
     try:
         # Read again: until now nothing of the hold-out was to be had.

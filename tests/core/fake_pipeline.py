@@ -49,6 +49,12 @@ def run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any] | None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             reporter.progress({"step": 1, "total_steps": 2, "losses": {}, "rows_per_second": 0.0}, last=True)
             time.sleep(600)
+        case "evaluating":
+            reporter.made(_result(spec, spec.attempt))
+            reporter.phase("evaluating")
+            while not reporter.should_stop():
+                time.sleep(0.01)
+            return None
         case "exporting":
             reporter.phase("exporting")
         case "best":

@@ -172,6 +172,22 @@ def test_a_job_may_not_run_longer_than_allowed(bench: Bench) -> None:
 
 
 @pytest.mark.slow
+def test_a_model_whose_evaluation_takes_too_long_is_published_without_a_report(bench: Bench) -> None:
+    job = bench.job("evaluating", max_runtime_s=1.0)
+    bench.worker()
+    done = bench.ended(job)
+    assert done.state is S, (done.error, bench.said())
+    assert bench.store.models.get("north", done.model).job == job.id
+    assert done.report == ""
+    warned = [
+        event.payload["reason"]
+        for event in bench.store.jobs.events("north", job.id, 0)
+        if event.kind == "warning"
+    ]
+    assert warned == ["EVALUATION_INCOMPLETE"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["exporting", "best"])
 def test_a_job_that_is_fitted_may_take_a_little_longer(bench: Bench, mode: str) -> None:
     job = bench.job(mode, steps=100, max_runtime_s=1.0)
