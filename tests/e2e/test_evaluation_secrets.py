@@ -58,6 +58,7 @@ def told(server: Server, model: str) -> str:
     return "\n".join([*texts, metrics, server.log()])
 
 
+@pytest.mark.slow
 def test_what_one_patient_has_is_told_nowhere_and_deleted_reports_are_gone(tmp_path: Path) -> None:
     with Server(tmp_path) as server, server.client() as client:
         dataset = client.upload(planted(), table="people")
