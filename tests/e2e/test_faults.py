@@ -45,6 +45,7 @@ def finish(server: Server, name: str) -> tuple[kohort.Job, list[int], list[str]]
         )
 
 
+@pytest.mark.slow
 def test_killed_child(fresh: Server) -> None:
     name = start(fresh)
     training_child(fresh).kill()
@@ -54,6 +55,7 @@ def test_killed_child(fresh: Server) -> None:
     assert steps == sorted(steps), "the second attempt began before its checkpoint"
 
 
+@pytest.mark.slow
 def test_killed_worker(fresh: Server) -> None:
     name = start(fresh)
     child = training_child(fresh)
@@ -75,6 +77,7 @@ def test_killed_server(fresh: Server) -> None:
     assert steps == sorted(steps)
 
 
+@pytest.mark.slow
 def test_child_that_always_dies(tmp_path: Path) -> None:
     server = Server(
         tmp_path, "--max-attempts", "2", "--lease-seconds", "4", "--heartbeat-seconds", "0.5"
@@ -92,6 +95,7 @@ def test_child_that_always_dies(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.slow
 def test_deaf_child_is_stopped(tmp_path: Path) -> None:
     server = Server(tmp_path, "--cancel-grace-seconds", "0.5", "--terminate-grace-seconds", "0.5").start()
     try:
@@ -107,6 +111,7 @@ def test_deaf_child_is_stopped(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.slow
 def test_drain_during_train(fresh: Server) -> None:
     name = start(fresh, steps=40)
     assert fresh.stop() == 0, fresh.log()
@@ -202,6 +207,7 @@ def pause_between_writes(server: Server, pid: int) -> None:
     raise AssertionError("the worker never stopped writing")
 
 
+@pytest.mark.slow
 def test_paused_worker_loses(tmp_path: Path) -> None:
     server = Server(
         tmp_path, "--lease-seconds", "2", "--heartbeat-seconds", "0.5", "--devices", "cpu:2"

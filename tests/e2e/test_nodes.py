@@ -20,6 +20,7 @@ def without(tmp_path: Path, packages: str, *flags: str, **environment: str) -> S
     return Server(tmp_path, *flags, env=lacking | environment)
 
 
+@pytest.mark.slow
 def test_without_ctgan_everything_else_works(tmp_path: Path) -> None:
     server = without(tmp_path, "ctgan,rdt").start()
     try:

@@ -47,6 +47,7 @@ def reports(job: kohort.Job) -> list[kohort.Progress]:
     return [e.detail for e in job.events() if isinstance(e.detail, kohort.Progress)]
 
 
+@pytest.mark.slow
 def test_a_child_killed_in_training_gives_the_model_of_an_uninterrupted_run(
     server: Server, client: kohort.Client, heart: Any
 ) -> None:
@@ -116,6 +117,7 @@ def _defaults(client: kohort.Client, name: str) -> dict[str, Any]:
     return {parameter.name: parameter.default for parameter in info.parameters}
 
 
+@pytest.mark.slow
 def test_two_slots_train_side_by_side(client: kohort.Client, heart: Any) -> None:
     jobs = [client.train(heart, trainer="loop", seed=seed, epochs=60) for seed in (1, 2)]
     until(lambda: all(epochs_of(job) for job in jobs), "both to have begun")
