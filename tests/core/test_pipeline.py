@@ -84,6 +84,7 @@ def test_a_table_becomes_a_model(bench: Bench) -> None:
     assert 25 < np.median(ages) < 80
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_checkpoint(bench: Bench) -> None:
     """Also: while it trains, the child has imported no transport, no database, no protobuf."""
     job = submit(bench, "slow", steps=40)
