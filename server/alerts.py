@@ -41,8 +41,7 @@ class Alerts:
         self._watcher = Watcher(request.train, request.validation, alerts, request.seed)
         self._metrics = [alert.metric for alert in alerts]
         if any(a.stop and a.metric == MEMBERSHIP for a in alerts) and not self._watcher.attackable:
-            said = f"the alert on {MEMBERSHIP} could not be watched: {self._watcher.why_unknown(MEMBERSHIP)}"
-            raise Problem("TOO_FEW_PATIENTS", said)
+            raise Problem("TOO_FEW_PATIENTS", _unwatched(self._watcher, MEMBERSHIP))
 
     def take(self, progress: Progress) -> None:
         """After an epoch. Raises Problem ALERT_STOPPED_TRAINING."""
@@ -61,8 +60,7 @@ class Alerts:
         self._tell(self._watcher.look(generator))
         for metric in self._metrics:
             if metric not in self._watcher.values:
-                said = f"the alert on {metric} could not be watched: {self._watcher.why_unknown(metric)}"
-                self._warn(Finding("EVALUATION_INCOMPLETE", said))
+                self._warn(Finding("EVALUATION_INCOMPLETE", _unwatched(self._watcher, metric)))
 
     def _tell(self, raised: Iterable[Raised]) -> None:
         for one in raised:
@@ -72,3 +70,7 @@ class Alerts:
             self._warn(Finding("ALERT_RAISED", said))
             if alert.stop:
                 raise Problem("ALERT_STOPPED_TRAINING", f"an alert stopped training: {said}")
+
+
+def _unwatched(watcher: Watcher, metric: str) -> str:
+    return f"the alert on {metric} could not be watched: {watcher.why_unknown(metric)}"

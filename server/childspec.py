@@ -14,7 +14,7 @@ from server.blobs import BlobStore
 from server.layout import DataDir
 from server.lineage import load_key, split_salt
 from server.protocol import ChildSpec
-from server.records import JobKind, JobRecord, ModelRecord, ReportRecord
+from server.records import JobKind, JobRecord, ModelRecord, ReportRecord, SubjectSpec
 from server.store import Store
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def child_spec(
         OSError: the disk cannot be written.
     """
     scratch = folders.open_scratch(job.id, job.attempt)
-    spec, subject = job.spec, job.spec.subject
+    spec, subject = job.spec, job.spec.subject or SubjectSpec()
 
     def tables(dataset: str, name: str) -> str:
         record = store.datasets.get(job.tenant, dataset)
@@ -52,17 +52,16 @@ def child_spec(
     training = spec.kind is JobKind.TRAIN
     more: dict[str, Any] = {}
     called = spec.display_name
-    if subject is not None:
-        if subject.model:
-            model = store.models.get(job.tenant, subject.model)
-            called = called or model.display_name
-            folder = blobs.materialise(model.blob_key.rpartition("/")[0], scratch / "model")
-            more["model_bundle"] = str(folder / model.blob_key.rpartition("/")[2])
-            more["losses"] = _losses(store, job.tenant, model.job)
-        if subject.synthetic_dataset:
-            more["synthetic_folder"] = tables(subject.synthetic_dataset, "synthetic")
-        if subject.holdout_dataset:
-            more["holdout_folder"] = tables(subject.holdout_dataset, "holdout")
+    if subject.model:
+        model = store.models.get(job.tenant, subject.model)
+        called = called or model.display_name
+        prefix, _, bundle = model.blob_key.rpartition("/")
+        more["model_bundle"] = str(blobs.materialise(prefix, scratch / "model") / bundle)
+        more["losses"] = _losses(store, job.tenant, model.job)
+    if subject.synthetic_dataset:
+        more["synthetic_folder"] = tables(subject.synthetic_dataset, "synthetic")
+    if subject.holdout_dataset:
+        more["holdout_folder"] = tables(subject.holdout_dataset, "holdout")
     model_id = uuid.uuid4().hex if training else ""
     return ChildSpec(
         parent=os.getpid(),
@@ -104,12 +103,12 @@ def child_spec(
 
 def _about(job: JobRecord, model: str) -> dict[str, Any]:
     """What the report says of itself; names as the contract writes them."""
-    spec, subject = job.spec, job.spec.subject
+    spec, subject = job.spec, job.spec.subject or SubjectSpec()
     named = {
-        "model": ("models", subject.model if subject else model),
-        "synthetic_dataset": ("datasets", subject.synthetic_dataset if subject else ""),
+        "model": ("models", subject.model or model),
+        "synthetic_dataset": ("datasets", subject.synthetic_dataset),
         "dataset": ("datasets", spec.dataset),
-        "holdout_dataset": ("datasets", subject.holdout_dataset if subject else ""),
+        "holdout_dataset": ("datasets", subject.holdout_dataset),
         "job": ("jobs", job.id),
     }
     about: dict[str, Any] = {key: f"{kind}/{name}" for key, (kind, name) in named.items() if name}
@@ -164,15 +163,15 @@ def report_record(
     job: JobRecord, spec: ChildSpec, keys: Mapping[str, str], report: Mapping[str, Any]
 ) -> ReportRecord:
     """The report that an evaluation made; `keys`: its blobs by file."""
-    subject = job.spec.subject
+    subject = job.spec.subject or SubjectSpec()
     return ReportRecord(
         id=spec.report,
         tenant=job.tenant,
         principal=job.principal,
-        model=subject.model if subject else spec.model,
-        synthetic_dataset=subject.synthetic_dataset if subject else "",
+        model=subject.model or spec.model,
+        synthetic_dataset=subject.synthetic_dataset,
         dataset=job.spec.dataset,
-        holdout_dataset=subject.holdout_dataset if subject else "",
+        holdout_dataset=subject.holdout_dataset,
         job=job.id,
         display_name=job.spec.display_name,
         labels=job.spec.labels,

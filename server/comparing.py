@@ -32,23 +32,14 @@ def real_parts(
     Rows that break a constraint stay on both sides: they are real.
     """
     split = split_by_patient(tables, salt, options.holdout, options.validation, options.min_patients)
+    held = whole(split.holdout, options, seed, MOST_ROWS // 2)
+    return whole(split.train, options, seed), held if any(t.num_rows for t in held) else None
+
+
+def whole(tables: TableSet, options: JobOptions, seed: int, most: int = MOST_ROWS) -> TableSet:
+    """All of one part, such as a hold-out or rows made elsewhere: its patients and rows within the bounds."""
     cap = options.max_rows_per_patient
-
-    def trimmed(part: TableSet, most: int) -> TableSet:
-        return TableSet(
-            {t.schema.name: _at_most(cap_rows_per_patient(t, cap, seed), most, seed) for t in part}
-        )
-
-    held = trimmed(split.holdout, MOST_ROWS // 2)
-    return trimmed(split.train, MOST_ROWS), held if any(t.num_rows for t in held) else None
-
-
-def whole(tables: TableSet, options: JobOptions, seed: int) -> TableSet:
-    """Tables that came as a part of their own: a hold-out, or rows made elsewhere."""
-    cap = options.max_rows_per_patient
-    return TableSet(
-        {t.schema.name: _at_most(cap_rows_per_patient(t, cap, seed), MOST_ROWS, seed) for t in tables}
-    )
+    return TableSet({t.schema.name: _at_most(cap_rows_per_patient(t, cap, seed), most, seed) for t in tables})
 
 
 def drawn(bundle: Bundle, rows: int, seed: int) -> TableSet:
