@@ -6,14 +6,13 @@ import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kohort.schema import Finding, Schema
 from server.blobs import BlobStore
 from server.layout import DataDir
 from server.lineage import load_key, split_salt
-from server.protocol import ChildSpec
+from server.protocol import REPORT_HTML, REPORT_JSON, ChildSpec
 from server.records import JobKind, JobRecord, ModelRecord, ReportRecord, SubjectSpec
 from server.store import Store
 
@@ -177,12 +176,7 @@ def report_record(
         labels=job.spec.labels,
         overview=report["overview"],
         evidence=report["evidence"],
-        json_key=keys["report.json"],
-        html_key=keys["report.html"],
+        json_key=keys[REPORT_JSON],
+        html_key=keys[REPORT_HTML],
         create_time=0.0,
     )
-
-
-def report_files(report: Mapping[str, Any]) -> dict[str, Path]:
-    """The files of a report, by the name that their blobs end with."""
-    return {"report.json": Path(report["json"]), "report.html": Path(report["html"])}

@@ -20,7 +20,7 @@ from kohort.bundle import read_bundle
 from kohort.problem import Problem
 from kohort.schema import Finding, Schema
 from server.comparing import drawn, like, real_parts, whole
-from server.protocol import ChildSpec
+from server.protocol import REPORT_HTML, REPORT_JSON, ChildSpec
 from server.records import EvaluationSpec, JobOptions
 from tables.infer import physicalise_all
 from tables.statistics import patient_count
@@ -83,14 +83,9 @@ def write_report(
     report = report_json(evaluation, said)
     folder = Path(spec.report_folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False), encoding="utf-8")
-    (folder / "report.html").write_text(render(report), encoding="utf-8")
-    return {
-        "overview": overview(report),
-        "evidence": evaluation.evidence.to_json(),
-        "json": str(folder / "report.json"),
-        "html": str(folder / "report.html"),
-    }
+    (folder / REPORT_JSON).write_text(json.dumps(report, ensure_ascii=False), encoding="utf-8")
+    (folder / REPORT_HTML).write_text(render(report), encoding="utf-8")
+    return {"overview": overview(report), "evidence": evaluation.evidence.to_json()}
 
 
 def _options(spec: ChildSpec) -> Options:

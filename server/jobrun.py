@@ -16,13 +16,13 @@ from kohort.problem import Problem
 from kohort.schema import Finding
 from server.attempt import Attempt, Ended, Grace, Why
 from server.blobs import BlobExistsError, BlobMissingError, BlobStore, bundle_key, report_key
-from server.childspec import child_spec, model_record, report_files, report_record
+from server.childspec import child_spec, model_record, report_record
 from server.journal import Journal
 from server.layout import DataDir
 from server.lease import Heart, Lease
 from server.logs import Trouble
 from server.processes import is_full
-from server.protocol import ChildSpec
+from server.protocol import REPORT_HTML, REPORT_JSON, ChildSpec
 from server.records import JobKind, JobRecord, JobSpec, LeaseLost
 from server.store import Store
 
@@ -48,7 +48,6 @@ _RAISED = {
     JobKind.TRAIN: ("training", "TRAINING_FAILED"),
     JobKind.EVALUATE: ("evaluation", "EVALUATION_FAILED"),
 }
-_REPORT_FILES = ("report.json", "report.html")
 _TRANSIENT = frozenset({"STORE_UNAVAILABLE", "STORAGE_FULL"})
 
 
@@ -175,9 +174,12 @@ class JobRun:
         self._journal.take({"type": "phase", "phase": "publishing"})
         self._insist(self._journal.finish)
         made = result.get("report")
-        keys = {name: report_key(job.tenant, spec.report, job.attempt, name) for name in _REPORT_FILES}
+        keys = {
+            name: report_key(job.tenant, spec.report, job.attempt, name)
+            for name in (REPORT_JSON, REPORT_HTML)
+        }
         bundle = bundle_key(job.tenant, spec.model, job.attempt)
-        files = {keys[name]: path for name, path in report_files(made).items()} if made else {}
+        files = {key: Path(spec.report_folder) / name for name, key in keys.items()} if made else {}
         if spec.model:
             files[bundle] = Path(spec.bundle)
         try:
