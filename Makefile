@@ -42,7 +42,7 @@ serve: setup ## Start the server on loopback (port 50051, metrics on 9464, data 
 	$(BIN)/python -m server $(ARGS)
 
 ##@ Check
-.PHONY: test lint types verify-proto interop ci
+.PHONY: test lint types verify-proto interop release-check ci
 test: setup ## Run the tests (SUITE=all adds slow, interop and the checks; ARGS="-k name" picks some)
 	$(BIN)/python -m pytest -m "$(MARK_$(SUITE))" $(ARGS)
 
@@ -63,14 +63,17 @@ verify-proto: setup $(TOOLS)/.ready ## The generated code is fresh, the contract
 	@for image in protos/baseline/*.binpb; do $(BIN)/buf breaking --against $$image; done
 	@echo "stubs fresh, contract compatible with every baseline"
 
-interop: setup ## Clients of other languages against the real server
+interop: setup ## Clients in four languages against the real server; Go 1.24, JDK 11, Maven, Node 18 (skips what is missing)
 	$(BIN)/python -m pytest -m interop $(ARGS)
+
+release-check: setup $(TOOLS)/.ready ## Build wheel, jars, Go module and Node package into dist/ and check each
+	$(BIN)/python tools/release_check.py $(ARGS)
 
 ci: ## What CI runs
 	./.ci/run
 
 ##@ Change
-.PHONY: format proto lock docs bench bench-evaluation bench-quality clean
+.PHONY: format proto lock docs bench bench-clients bench-evaluation bench-quality clean
 format: setup ## Format Python and protos
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
@@ -99,6 +102,9 @@ docs: setup ## Write the generated pages of docs/
 bench: setup ## Sampling benchmarks, as ratios in one run; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.sampling $(ARGS)
 
+bench-clients: setup ## Rows per second in each language (ARGS="--rows 100000"); writes docs/clients.md
+	$(BIN)/python -m benchmarks.clients $(ARGS)
+
 bench-evaluation: setup ## What an evaluation of 50,000 rows costs, part by part (ARGS="--threads 1")
 	$(BIN)/python -m benchmarks.evaluation $(ARGS)
 
@@ -114,5 +120,5 @@ $(PEERS)/.ready: requirements/peers.txt
 	@touch $@
 
 clean: ## Remove what was built, demo output and local data (not .venv)
-	rm -rf build dist var out/*.csv out/*.kohort out/*.png .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist clients/java/target clients/node/node_modules var out/*.csv out/*.kohort out/*.png .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
