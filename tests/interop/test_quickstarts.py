@@ -1,0 +1,127 @@
+"""The quickstart of each client's README, run as printed against a real server.
+
+Only the address is another. What a README presumes is there: a file
+`patients.csv` in the folder where it runs, and the client as its users have it.
+"""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from readers import GO, JAVA, NODE, ROOT, command, need
+
+from examples.local_server import LocalServer
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
+
+PRINTED = "localhost:50051"
+MODULE = "github.com/kohort-health/kohort/clients/go"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with nothing on it."""
+    folder = tmp_path_factory.mktemp("server")
+    with LocalServer(folder, environment={"KOHORT_EVALUATION_PROFILE": "none"}) as running:
+        yield running.address
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """An empty folder but for the user's own table."""
+    with (ROOT / "tests" / "data" / "heart.csv").open(newline="") as source:
+        rows = [{"patient_id": str(i), **row} for i, row in enumerate(csv.DictReader(source), 1)]
+    with (tmp_path / "patients.csv").open("w", newline="") as target:
+        writer = csv.DictWriter(target, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return tmp_path
+
+
+def printed(page: Path, language: str, heading: str = "Quickstart") -> str:
+    """The first block of a language below a heading."""
+    _, found, section = page.read_text().partition(f"\n## {heading}\n")
+    assert found, f"{page} has no '## {heading}'"
+    block = re.search(rf"^```{language}\n(.*?)^```$", section.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
+    assert block, f"{page} shows no {language} below '## {heading}'"
+    return block[1]
+
+
+def addressed(source: str, address: str) -> str:
+    """The program with the one thing changed."""
+    assert PRINTED in source
+    return source.replace(PRINTED, address)
+
+
+def output(*words: str | Path, cwd: Path) -> str:
+    """What a program printed; all its output where it failed."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, f"{run.stdout[-4000:]}{run.stderr[-4000:]}"
+    return run.stdout
+
+
+def check_rows(text: str) -> None:
+    """Several lines with the age and the cholesterol of somebody: three digits and two, among others."""
+    rows = [line for line in text.splitlines() if len(re.findall(r"-?\d+(?:\.\d+)?", line)) >= 2]
+    assert len(rows) >= 3, text
+
+
+def test_python(server: str, project: Path) -> None:
+    page = ROOT / "clients" / "python" / "README.md"
+    (project / "main.py").write_text(addressed(printed(page, "python", "In a minute"), server))
+    check_rows(output(sys.executable, "main.py", cwd=project))
+    assert (project / "patients.kohort").stat().st_size > 0
+
+
+def test_go(server: str, project: Path) -> None:
+    need("go")
+    (project / "main.go").write_text(addressed(printed(GO / "README.md", "go"), server))
+    command("go", "mod", "init", "example.com/hospital", cwd=project)
+    command("go", "mod", "edit", f"-replace={MODULE}={GO}", f"-require={MODULE}@v0.1.0", cwd=project)
+    check_rows(output("go", "run", "-mod=mod", ".", cwd=project))
+
+
+def test_java(server: str, project: Path) -> None:
+    need("javac")
+    need("mvn")
+    quiet = ("mvn", "--batch-mode", "--no-transfer-progress", "--quiet")
+    command(*quiet, "install", "-DskipTests", cwd=JAVA)
+    page = JAVA / "README.md"
+    source = addressed(printed(page, "java"), server)
+    name = re.search(r"^(?:public )?(?:final )?class (\w+)", source, re.MULTILINE)
+    assert name, "the quickstart is no whole program"
+    (project / "src" / "main" / "java").mkdir(parents=True)
+    (project / "src" / "main" / "java" / f"{name[1]}.java").write_text(source)
+    (project / "pom.xml").write_text(f"""<project>
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>com.example</groupId>
+  <artifactId>hospital</artifactId>
+  <version>1</version>
+  <properties>
+    <maven.compiler.release>{17 if "record " in source else 11}</maven.compiler.release>
+    <project.build.sourceEncoding>UTF-8</project.build.sourceEncoding>
+  </properties>
+  <dependencies>
+{printed(page, "xml")}
+  </dependencies>
+</project>
+""")
+    command(*quiet, "compile", "dependency:copy-dependencies", cwd=project)
+    path = os.pathsep.join(("target/classes", "target/dependency/*"))
+    check_rows(output("java", "-cp", path, name[1], cwd=project))
+
+
+def test_node(server: str, project: Path) -> None:
+    need("node")
+    need("npm")
+    (project / "package.json").write_text('{"name": "hospital", "private": true, "type": "module"}\n')
+    (project / "main.js").write_text(addressed(printed(NODE / "README.md", "js"), server))
+    npm = ("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund")
+    command(*npm, "--install-links", str(NODE), cwd=project)
+    check_rows(output("node", "main.js", cwd=project))
