@@ -1,14 +1,28 @@
-"""The form in which every language prints what it read, so that readings can be compared.
+"""The form in which every language prints what it saw, so that readings can be compared.
 
-A sample is one JSON object; 64-bit numbers are strings of digits:
+A driver is called DRIVER VERB ADDRESS ARGUMENT… and prints one JSON object. Where to connect how is in the
+environment: KOHORT_CA, KOHORT_CERT, KOHORT_KEY (PEM files; any of them: TLS), KOHORT_TOKEN, KOHORT_TIMEOUT
+(seconds for the call). Exit status 0; 3 where the call failed; 1 where the stream was incomplete or altered
+or the driver wrongly used, with the reason on stderr. 64-bit numbers are strings of digits.
 
+sample MODEL START COUNT SEED [COLUMN VALUE COLUMN LOW HIGH]
     model, seed, runtime_fingerprint: as in the header      synthetic: true
-    units: of the trailer      next_unit: of the last batch      digest: of the trailer, in hex
-    tables: {table: {column: [cell, ...]}}, a null cell is null, any other the string below,
+    units: how many      next_unit: of the last batch      digest: of the last trailer, in hex
+    streams: how many Sample calls it took
+    tables: {table: {column: [cell, …]}}, a null cell is null, any other the string below,
             a list of such strings where the column holds lists
-
-An upload is {dataset, rows, digest, columns: [name, ...]}, a failed call
-{error: {code, reason, domain, fields: [...], retry_ms where told}} with exit status 3.
+read MODEL START COUNT SEED batches|rows|csv
+    rows: {table: "n"}      streams      seconds: of the iteration      bytes: of the CSV text
+first MODEL COUNT SEED: leaves after the first batch, then asks for the model on the same connection
+    rows: "n"      model
+upload FILE TABLE
+    dataset      rows      digest      columns: [name, …]
+train DATASET TRAINER SEED [NAME NUMBER]… and follow JOB AFTER
+    job      state: SUCCEEDED, …      model      events: n      sequences: [first, last]
+    phases: [name, …]      error: null or {reason, column}
+cancel JOB: state      model MODEL: model, trainer, unit      idle MODEL SECONDS: model
+a failed call
+    error: {code, reason, fields: [path, …], retry_ms where told, request_id, hint: for people, or ""}
 """
 
 import struct

@@ -1,106 +1,147 @@
-"""A server that serves the golden stream, its broken variants and the errors of the contract."""
+"""A server that plays golden streams and broken ones, notes who asked what, and fails as it is told.
 
-import csv
-import hashlib
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+What it does follows from the name of the model, up to the first dot: `models/shaky.4f` is shaky, and a test
+that counts calls has a name of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import golden
 import grpc
-from google.protobuf import any_pb2, duration_pb2
+from broken import break_stream
+from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
+from papers import Papers
+from uploads import Datasets
 
-from kohort.v1 import dataset_pb2, dataset_pb2_grpc, sampling_pb2, sampling_pb2_grpc, schema_pb2
+from kohort.v1 import dataset_pb2_grpc, sampling_pb2, sampling_pb2_grpc
 
-# Streams that break the contract each in one way, and words of every reader's complaint.
-BROKEN = {
-    "batch-digest": "does not have the digest",
-    "value": "does not have the digest",
-    "validity": "does not have the digest",
-    "trailer-digest": "does not have the digest",
-    "trailer-rows": "rows of its trailer",
-    "no-trailer": "without a trailer",
-    "dictionary": "dictionary chunk is missing",
-}
+UNAVAILABLE, EXHAUSTED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED
+TOO_LONG_MS = 120_000
+"""A wait that no deadline of these tests has room for."""
+SHORT_MS = 700
+WHOLE = 60
+"""Messages that no golden stream has."""
+
+
+@dataclass
+class Call:
+    """A call as the server saw it."""
+
+    method: str
+    subject: str
+    """The model or table."""
+    request_id: str
+    """Of the metadata."""
+    request: Any
+    """The request; of an upload its header."""
+    begun: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+    cancelled: bool = False
+
+
+class Calls:
+    """The calls so far, oldest first."""
+
+    def __init__(self) -> None:
+        self._all: list[Call] = []
+
+    def note(self, method: str, subject: str, request: Any, context: Any) -> Call:
+        """Notes a call that begins, and later how it ended."""
+        metadata = dict(context.invocation_metadata())
+        call = Call(method, subject, str(metadata.get("x-request-id", "")), request)
+
+        def ended(done: Any) -> None:
+            call.cancelled, call.ended = done.cancelled(), time.monotonic()
+
+        context.add_done_callback(ended)
+        self._all.append(call)
+        return call
+
+    def of(self, subject: str, method: str = "") -> list[Call]:
+        """Those about a model or table."""
+        return [c for c in self._all if c.subject == subject and method in ("", c.method)]
 
 
 class Sampling(sampling_pb2_grpc.SamplingServiceServicer):
-    """`models/golden` and `models/broken-…`."""
+    """Plays `models/golden`, `models/broken-…` and the failures of `_fail`."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
 
     async def Sample(self, request: Any, context: Any) -> AsyncIterator[sampling_pb2.SampleResponse]:
-        name = request.model.removeprefix("models/")
-        if request.start_unit < 0:
-            await refuse(context, grpc.StatusCode.OUT_OF_RANGE, "UNIT_OUT_OF_RANGE", ["start_unit"])
-        if name == "busy":
-            await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS", retry_ms=1500)
-        if name != "golden" and name.removeprefix("broken-") not in BROKEN:
-            await refuse(context, grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
-        for message in break_stream(golden.stream(request), name.removeprefix("broken-")):
+        self._calls.note("Sample", request.model, request, context)
+        number = len(self._calls.of(request.model, "Sample"))
+        how = request.model.removeprefix("models/").partition(".")[0]
+        await _fail(how, number, request, context)
+        messages = break_stream(golden.stream(request), how.removeprefix("broken-"), number)
+        # The first group of batches is whole, the second is cut after its first table.
+        last = {"stalled": 2, "torn": 3, "turned": 3, "moved": 3}.get(how, WHOLE) if number < 3 else WHOLE
+        batches = 0
+        for message in messages:
+            batches += message.HasField("batch")
+            if batches > last or (how == "untailed" and message.HasField("trailer")):
+                break
             yield message
+        else:
+            return
+        if how == "stalled":
+            await asyncio.Event().wait()
+        await refuse(context, UNAVAILABLE, "SHUTTING_DOWN")
 
-
-def break_stream(
-    messages: Iterator[sampling_pb2.SampleResponse], how: str
-) -> Iterator[sampling_pb2.SampleResponse]:
-    """The stream with one thing wrong; any other `how` changes nothing."""
-    for message in messages:
-        batch = message.batch if message.HasField("batch") and message.batch.table == "patients" else None
-        match how:
-            case "batch-digest" if batch:
-                batch.digest = bytes(32)
-            case "value" if batch:
-                batch.columns[3].int64s.values[0] ^= 1
-            case "validity" if batch:
-                bits = bytearray(batch.columns[1].validity)
-                bits[0] ^= 2
-                batch.columns[1].validity = bytes(bits)
-            case "trailer-digest" if message.HasField("trailer"):
-                message.trailer.digest = bytes(32)
-            case "trailer-rows" if message.HasField("trailer"):
-                message.trailer.row_counts["patients"] += 1
-            case "no-trailer" if message.HasField("trailer"):
-                return
-            case "dictionary" if message.HasField("dictionary") and message.dictionary.first_index == 3000:
-                continue
-        yield message
-
-
-class Datasets(dataset_pb2_grpc.DatasetServiceServicer):
-    """Takes one CSV file and tells what came."""
-
-    async def UploadDataset(self, request_iterator: Any, context: Any) -> dataset_pb2.UploadDatasetResponse:
-        header = (await anext(request_iterator)).header
-        uuid.UUID(header.request_id)
-        table = header.schema.tables[0].name
-        if table == "refused":  # at once, with the client still sending
-            await refuse(
-                context, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_SCHEMA", ["schema.tables[0].name"]
-            )
-        data = bytearray()
-        async for message in request_iterator:
-            if message.chunk.table != table or not 0 < len(message.chunk.data) <= 3_500_000:
-                await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", ["chunk"])
-            data += message.chunk.data
-        digest = hashlib.sha256(data).digest()
-        if [(d.table, d.sha256) for d in header.digests] != [(table, digest)]:
-            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "DIGEST_MISMATCH", [table])
-        names, *rows = csv.reader(data.decode().splitlines())
-        columns = [schema_pb2.Column(name=name) for name in names]
-        dataset = dataset_pb2.Dataset(
-            name="datasets/fake",
-            schema=schema_pb2.Schema(tables=[schema_pb2.TableSchema(name=table, columns=columns)]),
-            row_counts={table: len(rows)},
-            digest=digest,
+    async def GetModel(self, request: Any, context: Any) -> sampling_pb2.GetModelResponse:
+        self._calls.note("GetModel", request.name, request, context)
+        if request.name.startswith("models/none"):
+            await refuse(context, grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
+        return sampling_pb2.GetModelResponse(
+            model=sampling_pb2.Model(name=request.name, trainer="golden", unit="patient")
         )
-        return dataset_pb2.UploadDatasetResponse(dataset=dataset)
+
+
+async def _fail(how: str, number: int, request: Any, context: Any) -> None:
+    """What goes wrong before the first message; `number` counts the calls for this model from 1."""
+    match how:
+        case "none":
+            await refuse(context, grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
+        case "far":
+            await refuse(context, grpc.StatusCode.OUT_OF_RANGE, "UNIT_OUT_OF_RANGE", ["start_unit"])
+        case "busy":
+            await refuse(context, EXHAUSTED, "TOO_MANY_STREAMS", retry_ms=TOO_LONG_MS)
+        case "full":
+            await refuse(context, EXHAUSTED, "LIMIT_EXCEEDED", ["unit_count"])
+        case "defect":
+            await refuse(context, grpc.StatusCode.INTERNAL, "INTERNAL", request_id="of-the-server")
+        case "mute":
+            await asyncio.Event().wait()
+        case "down":
+            await refuse(context, UNAVAILABLE, "SHUTTING_DOWN")
+        case "shaky" if number < 3:
+            await refuse(context, UNAVAILABLE, "SHUTTING_DOWN")
+        case "hurried" if number < 2:
+            await refuse(context, EXHAUSTED, "TOO_MANY_STREAMS", retry_ms=SHORT_MS)
 
 
 async def refuse(
-    context: Any, code: grpc.StatusCode, reason: str, fields: list[str] | None = None, retry_ms: int = 0
+    context: Any,
+    code: grpc.StatusCode,
+    reason: str,
+    fields: list[str] | None = None,
+    retry_ms: int = 0,
+    request_id: str = "",
 ) -> None:
     """Ends the call with google.rpc details as the real server sends them."""
-    details: list[Any] = [error_details_pb2.ErrorInfo(reason=reason, domain="kohort")]
+    info = error_details_pb2.ErrorInfo(reason=reason, domain="kohort")
+    if request_id:
+        info.metadata["request_id"] = request_id
+    details: list[Any] = [info]
     if fields:
         violations = [
             error_details_pb2.BadRequest.FieldViolation(field=field, description="refused")
@@ -108,7 +149,7 @@ async def refuse(
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if retry_ms:
-        details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=0)))
+        details.append(error_details_pb2.RetryInfo())
         details[-1].retry_delay.FromMilliseconds(retry_ms)
     packed = [any_pb2.Any() for _ in details]
     for target, detail in zip(packed, details, strict=True):
@@ -118,11 +159,44 @@ async def refuse(
     await context.abort(code, "refused", trailing_metadata=metadata)
 
 
-async def serve() -> tuple[grpc.aio.Server, str]:
-    """Starts the server on a free loopback port; the caller stops it."""
-    server = grpc.aio.server()
-    sampling_pb2_grpc.add_SamplingServiceServicer_to_server(Sampling(), server)
-    dataset_pb2_grpc.add_DatasetServiceServicer_to_server(Datasets(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    return server, f"127.0.0.1:{port}"
+class Fake:
+    """The server in a thread of its own, on a port per transport.
+
+    Args:
+        folder: where certificates go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.calls = Calls()
+        self.addresses: dict[str, str] = {}
+        """By transport: plain, tls, mtls."""
+        self.papers = Papers(folder)
+        self._loop = asyncio.new_event_loop()
+        self._server: Any = None
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._server.stop(None), self._loop).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+
+    async def _serve(self) -> None:
+        server = self._server = grpc.aio.server()
+        sampling_pb2_grpc.add_SamplingServiceServicer_to_server(Sampling(self.calls), server)
+        dataset_pb2_grpc.add_DatasetServiceServicer_to_server(Datasets(self.calls, refuse), server)
+        pair = [(self.papers.key("server").read_bytes(), self.papers.certificate("server").read_bytes())]
+        trusted = self.papers.ca.read_bytes()
+        ports = {
+            "plain": server.add_insecure_port("127.0.0.1:0"),
+            "tls": server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(pair)),
+            "mtls": server.add_secure_port(
+                "127.0.0.1:0", grpc.ssl_server_credentials(pair, trusted, require_client_auth=True)
+            ),
+        }
+        self.addresses = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+        await server.start()

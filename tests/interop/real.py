@@ -1,20 +1,121 @@
-"""A model of every kind of column that a real server can train."""
+"""Real servers with a model of every kind of column: plaintext, TLS and tokens, client certificates."""
+
+from __future__ import annotations
 
 import csv
+import json
+import re
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-import grpc
-from readers import ROOT, read_here
+from canonical import column_texts
+from drivers import ROOT
+from papers import LAB, Papers
 
-from kohort.v1 import training_pb2, training_pb2_grpc
+from kohort.bundle import collect, read_bundle
+from kohort.wishes import spec_of
+from server.identities import create_token
+from tests.e2e.harness import Server
 
+HEART = ROOT / "tests" / "data" / "heart.csv"
 WARDS = ("Zürich – Öst", "日本語", "Ward A", "")
+TENANT = "local"
+"""Who calls a server that asks for no identity; the others know their callers under the same name."""
+
+
+@dataclass(frozen=True)
+class Real:
+    """The servers, and what is the same on all of them."""
+
+    servers: dict[str, Server]
+    """By transport."""
+    papers: Papers
+    tokens: dict[str, str]
+    """By role, of the server with TLS."""
+    file: Path
+    """What the model was trained on."""
+    model: str
+    bundle: Path
+
+    def address(self, transport: str) -> str:
+        """host:port of a server."""
+        return self.servers[transport].address
+
+    def reach(self, transport: str) -> dict[str, Any]:
+        """The variables of a driver that may do everything here."""
+        token = {"token": self.tokens["trainer"]} if transport == "tls" else {}
+        return self.papers.reach(transport) | token
+
+    def cells(self, start: int, count: int, seed: int, **conditions: Any) -> dict[str, Any]:
+        """What a driver must print under `tables`: the cells that the bundle makes in this process."""
+        program = read_bundle(self.bundle).program()
+        found = collect(program, spec_of(seed, conditions=conditions), start, count)
+        return {
+            table.name: {
+                c.name: column_texts(c, found[table.name][c.name].to_python()) for c in table.columns
+            }
+            for table in program.schema
+        }
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[Real]:
+    """Trains on one server, and starts three on copies of its data."""
+    plain = folder / "plain"
+    plain.mkdir()
+    file = folder / "patients.csv"
+    write_patients(file)
+    with Server(plain) as server, server.client() as client:
+        model = client.train(client.upload(file, table="heart"), trainer="copula", seed=1).result().name
+        bundle = client.download(model, folder / "model.kohort")
+    papers = Papers(folder)
+    tokens_file = folder / "tokens.json"
+    tokens = {
+        role: create_token(tokens_file, TENANT, role, [role, "generator"] if role == "trainer" else [role])
+        for role in ("viewer", "trainer")
+    }
+    (folder / "who.json").write_text(
+        json.dumps(
+            {"certificates": {LAB: {"tenant": TENANT, "name": "lab", "roles": ["trainer", "generator"]}}}
+        )
+    )
+    tls = ["--tls-certificate", papers.certificate("server"), "--tls-key", papers.key("server")]
+    identities = ["--tls-client-ca", papers.ca, "--identities-file", folder / "who.json"]
+    flags: dict[str, list[Any]] = {
+        "plain": [],
+        "tls": [*tls, "--tokens-file", tokens_file],
+        "mtls": [*tls, *identities],
+    }
+    servers = {}
+    with ExitStack() as running:
+        for transport, words in flags.items():
+            if transport != "plain":  # which trains, too
+                shutil.copytree(plain / "var", folder / transport / "var")
+                words += ["--devices", ""]
+            servers[transport] = running.enter_context(Server(folder / transport, *map(str, words)))
+        yield Real(servers, papers, tokens, file, model, bundle)
+
+
+def metric(server: Server, name: str, **labels: str) -> float:
+    """A value of a server's metrics page, as it is now."""
+    port = re.findall(r"metrics_port[\"'= :]+(\d+)", server.log())[-1]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+        lines = page.read().decode().splitlines()
+    wanted = {f'{label}="{value}"' for label, value in labels.items()}
+    found = [line for line in lines if re.match(rf"{name}[{{ ]", line) and all(w in line for w in wanted)]
+    assert found, f"no {name} with {wanted}"
+    return sum(float(line.rpartition(" ")[2]) for line in found)
 
 
 def write_patients(file: Path) -> None:
     """The heart patients with columns of the kinds they lack."""
-    with (ROOT / "tests" / "data" / "heart.csv").open(newline="") as source:
+    with HEART.open(newline="") as source:
         rows = list(csv.DictReader(source))
     for i, row in enumerate(rows):
         moment = datetime(2795, 6, 30, 12, 0, 0) + timedelta(hours=7 * i, microseconds=i)
@@ -27,17 +128,3 @@ def write_patients(file: Path) -> None:
         writer = csv.DictWriter(target, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def train(address: str, file: Path) -> str:
-    """Trains the copula on a CSV file; the name of the model."""
-    upload = read_here("upload", address, file, "heart")
-    assert upload.status == 0, upload.result
-    request = training_pb2.TrainRequest(dataset=upload.result["dataset"], trainer="copula", seed=1)
-    job = training_pb2.Job()
-    with grpc.insecure_channel(address) as channel:
-        for message in training_pb2_grpc.TrainingServiceStub(channel).Train(request, timeout=300):
-            if message.update.HasField("job"):
-                job = message.update.job
-    assert job.state == training_pb2.JOB_STATE_SUCCEEDED, job.error
-    return job.model

@@ -1,49 +1,22 @@
-"""Clients in four languages against a real server, with a model trained over the wire."""
+"""Clients in four languages against real servers, with a model trained over the wire."""
+
+from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from canonical import FAILED_CALL
-from readers import Reader, read_here
-from real import train, write_patients
-
-from examples.local_server import LocalServer
+from drivers import Driver
+from real import Real
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
-UNITS = 1500
+UNITS, SEED = 1500, 7
+AFTER = 4
 
 
-@dataclass(frozen=True)
-class Served:
-    """A server, a model on it, and what Python reads of the model."""
-
-    address: str
-    model: str
-    file: Path
-    sample: dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    directory = tmp_path_factory.mktemp("real")
-    file = directory / "patients.csv"
-    write_patients(file)
-    with LocalServer(directory, environment={"KOHORT_EVALUATION_PROFILE": "none"}) as server:
-        address = server.address
-        model = train(address, file)
-        reading = read_here("sample", address, model, 0, UNITS, 7)
-        assert reading.status == 0, reading.result
-        yield Served(address, model, file, reading.result)
-
-
-def test_the_sample_is_worth_comparing(served: Served) -> None:
-    columns = served.sample["tables"]["heart"]
-    assert served.sample["units"] == str(UNITS)
+def test_the_sample_is_worth_comparing(real: Real) -> None:
+    columns = real.cells(0, UNITS, SEED)["heart"]
     assert all(len(cells) == UNITS for cells in columns.values())
     for name, like in {
         "age": r"\d+",
@@ -60,49 +33,66 @@ def test_the_sample_is_worth_comparing(served: Served) -> None:
     assert None in columns["discharged"]
 
 
-def test_every_language_reads_the_same(read: Reader, served: Served) -> None:
-    reading = read("sample", served.address, served.model, 0, UNITS, 7)
-    assert reading.status == 0, reading.result
-    assert reading.result == served.sample
+def test_every_language_reads_what_the_bundle_makes(drive: Driver, real: Real, transport: str) -> None:
+    where, reach = real.address(transport), real.reach(transport)
+    reading = drive("sample", where, real.model, 0, UNITS, SEED, **reach).value
+    assert reading["tables"] == real.cells(0, UNITS, SEED)
+    assert (reading["units"], reading["seed"], reading["streams"]) == (str(UNITS), str(SEED), 1)
+    about = drive("model", where, real.model, **reach).value
+    assert about == {"model": real.model, "trainer": "copula", "unit": "row"}
 
 
-def test_a_stretch_is_the_same_rows(read: Reader, served: Served) -> None:
-    reading = read("sample", served.address, served.model, 900, 300, 7)
-    assert reading.status == 0, reading.result
-    for name, cells in reading.result["tables"]["heart"].items():
-        assert cells == served.sample["tables"]["heart"][name][900:1200], name
+def test_a_stretch_is_the_same_rows(drive: Driver, real: Real) -> None:
+    reading = drive("sample", real.address("plain"), real.model, 900, 300, SEED).value
+    whole = real.cells(0, UNITS, SEED)["heart"]
+    assert reading["tables"]["heart"] == {name: cells[900:1200] for name, cells in whole.items()}
 
 
-def test_conditions_hold_in_every_language(read: Reader, served: Served) -> None:
+def test_conditions_hold_in_every_language(drive: Driver, real: Real) -> None:
     words = ("ward", "Zürich – Öst", "age", "50", "62")
-    reading = read("sample", served.address, served.model, 5, 200, 7, *words)
-    assert reading.status == 0, reading.result
-    columns = reading.result["tables"]["heart"]
+    reading = drive("sample", real.address("plain"), real.model, 5, 200, SEED, *words).value
+    columns = reading["tables"]["heart"]
     assert columns["ward"] == ["Zürich – Öst"] * 200
     assert all(50 <= int(age) <= 62 for age in columns["age"])
-    assert reading.result == read_here("sample", served.address, served.model, 5, 200, 7, *words).result
+    assert reading["tables"] == real.cells(5, 200, SEED, ward="Zürich – Öst", age=(50, 62))
 
 
-def test_upload(read: Reader, served: Served) -> None:
-    reading = read("upload", served.address, served.file, "heart")
-    assert reading.status == 0, reading.result
-    assert reading.result["rows"] == "303"
-    assert reading.result["columns"] == list(served.sample["tables"]["heart"])
+def test_upload(drive: Driver, real: Real, transport: str) -> None:
+    where, reach = real.address(transport), real.reach(transport)
+    reading = drive("upload", where, real.file, "heart", **reach).value
+    assert reading["rows"] == "303"
+    assert reading["columns"] == list(real.cells(0, 1, 1)["heart"])
 
 
-def test_error_details(read: Reader, served: Served, tmp_path: Path) -> None:
-    for model, start, expected in (
-        ("patients", 0, ("INVALID_ARGUMENT", "INVALID_REQUEST", ["model"])),
-        ("models/" + "0" * 32, 0, ("NOT_FOUND", "MODEL_NOT_FOUND", [])),
-        (served.model, -1, ("OUT_OF_RANGE", "UNIT_OUT_OF_RANGE", ["start_unit"])),
-    ):
-        reading = read("sample", served.address, model, start, 1, 7)
-        assert reading.status == FAILED_CALL
-        error = reading.result["error"]
-        assert (error["code"], error["reason"], error["fields"]) == expected
-        assert error["domain"] == "kohort"
+def test_error_details(drive: Driver, real: Real, tmp_path: Path) -> None:
     ragged = tmp_path / "ragged.csv"
     ragged.write_text("a,b\n1,2\n3\n")
-    reading = read("upload", served.address, ragged, "t")
-    assert reading.status == FAILED_CALL
-    assert reading.result["error"]["reason"] == "RAGGED_ROW"
+    for words, expected in (
+        (("sample", "patients", 0, 1, SEED), ("INVALID_ARGUMENT", "INVALID_REQUEST", ["model"])),
+        (("sample", "models/" + "0" * 32, 0, 1, SEED), ("NOT_FOUND", "MODEL_NOT_FOUND", [])),
+        (
+            ("sample", real.model, 0, 2_000_000_000, SEED),
+            ("RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED", ["unit_count"]),
+        ),
+        (("follow", "jobs/" + "0" * 32, 0), ("NOT_FOUND", "JOB_NOT_FOUND", [])),
+    ):
+        error = drive(words[0], real.address("plain"), *words[1:]).error
+        assert (error["code"], error["reason"], error["fields"]) == expected
+        assert re.fullmatch("[0-9a-f-]{32,36}", error["request_id"])
+        assert error["request_id"] in real.servers["plain"].log()
+    error = drive("upload", real.address("plain"), ragged, "t").error
+    assert (error["code"], error["reason"]) == ("INVALID_ARGUMENT", "RAGGED_ROW")
+
+
+def test_a_job_from_start_to_model(drive: Driver, real: Real) -> None:
+    where = real.address("plain")
+    dataset = drive("upload", where, real.file, "heart").value["dataset"]
+    job = drive("train", where, dataset, "slow", 1, "steps", 3).value
+    assert (job["state"], job["error"]) == ("SUCCEEDED", None)
+    assert job["sequences"] == [1, job["events"]]
+    assert job["phases"][-1] == "publishing"
+    assert drive("model", where, job["model"]).value["trainer"] == "slow"
+    half = drive("follow", where, job["job"], AFTER).value
+    later = half.pop("phases")
+    assert job.pop("phases")[-len(later) :] == later
+    assert half == {**job, "events": job["events"] - AFTER, "sequences": [AFTER + 1, job["events"]]}
