@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from readers import GO, JAVA, NODE, ROOT, command, need
+from drivers import GO, JAVA, NODE, ROOT, command, need
 
 from examples.local_server import LocalServer
 

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from readers import ROOT, need
+from drivers import ROOT, need
 
 sys.path.insert(0, str(ROOT / "tools"))
 
