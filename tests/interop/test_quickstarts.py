@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drivers import GO, JAVA, NODE, ROOT, command, need
+from drivers import GO, JAVA, NODE, ROOT, alone, command, need
 
 from examples.local_server import LocalServer
 
@@ -91,7 +91,8 @@ def test_java(server: str, project: Path) -> None:
     need("javac")
     need("mvn")
     quiet = ("mvn", "--batch-mode", "--no-transfer-progress", "--quiet")
-    command(*quiet, "install", "-DskipTests", cwd=JAVA)
+    with alone():
+        command(*quiet, "install", "-DskipTests", cwd=JAVA)
     page = JAVA / "README.md"
     source = addressed(printed(page, "java"), server)
     name = re.search(r"^(?:public )?(?:final )?class (\w+)", source, re.MULTILINE)
