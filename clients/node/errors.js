@@ -1,11 +1,10 @@
 // Copyright 2026 The Kohort Authors. SPDX-License-Identifier: Apache-2.0
 
-// The google.rpc details of a failed call. grpc-js hands them over as bytes.
-
 import { status } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
 
-const types = protobuf.parse(`
+/** grpc-js hands the details of a failed call over as bytes; this is all of google.rpc that they hold. */
+const rpc = protobuf.parse(`
   syntax = "proto3";
   package google.rpc;
   message Any { string type_url = 1; bytes value = 2; }
@@ -17,21 +16,121 @@ const types = protobuf.parse(`
   message RetryInfo { Duration retry_delay = 1; }
 `).root.lookup("google.rpc");
 
-/** What a failed call says: code, reason, domain, the fields at fault, and after how long to try again. */
-export function describe(error) {
-  const failure = { code: status[error.code], reason: "", domain: "", fields: [] };
-  for (const bytes of error.metadata?.get("grpc-status-details-bin") ?? []) {
-    for (const { typeUrl, value } of types.lookupType("Status").decode(bytes).details) {
-      const name = typeUrl.split(".").at(-1);
-      if (!types.get(name)) continue;
-      const detail = types.lookupType(name).decode(value);
-      if (name === "ErrorInfo") Object.assign(failure, { reason: detail.reason, domain: detail.domain });
-      if (name === "BadRequest") failure.fields.push(...detail.fieldViolations.map((v) => v.field));
-      if (name === "RetryInfo") {
-        const { seconds, nanos } = detail.retryDelay;
-        failure.retry_ms = Number(seconds) * 1000 + Math.floor(nanos / 1e6);
-      }
-    }
+/** @typedef {{field: string, description: string}} Violation one thing that is wrong with a request or a table */
+
+/** A call failed. */
+export class KohortError extends Error {
+  name = "KohortError";
+
+  /**
+   * @param {string} code the gRPC code, such as "NOT_FOUND"
+   * @param {string} message for people; never holds a cell
+   * @param {object} [about]
+   * @param {string} [about.reason]
+   * @param {Violation[]} [about.violations]
+   * @param {Record<string, string>} [about.metadata]
+   * @param {number} [about.retryAfterMs]
+   * @param {string} [about.requestId]
+   * @param {string} [about.hint]
+   * @param {unknown} [about.cause]
+   */
+  constructor(code, message, about = {}) {
+    const { reason = "", violations = [], metadata = {}, requestId = "", hint = "" } = about;
+    const said = violations.map((each) => `${each.field}: ${each.description}`);
+    const lines = [`${reason || code}: ${message}`, ...said.filter((line) => !message.includes(line)).map((line) => `  ${line}`)];
+    super([...lines, hint].filter(Boolean).join("\n"), { cause: about.cause });
+    /** The gRPC code, such as "NOT_FOUND". */
+    this.code = code;
+    /** A stable reason (docs/errors.md), such as "DATASET_EXPIRED"; empty where no Kohort server answered. */
+    this.reason = reason;
+    /** What is wrong with which field or column. */
+    this.violations = violations;
+    /** The fields or columns at fault. */
+    this.fields = violations.map((each) => each.field);
+    /** Short facts for programs, such as `units_reached`. */
+    this.metadata = metadata;
+    /** After how many milliseconds a repeat makes sense; undefined where the server does not say. */
+    this.retryAfterMs = about.retryAfterMs;
+    /** Finds the call in the server's log. */
+    this.requestId = requestId;
+    /** What to check, where the cause is likely outside of the request. */
+    this.hint = hint;
   }
-  return failure;
+}
+
+/** A stream brought rows that are incomplete or do not have their digest. */
+export class IntegrityError extends Error {
+  name = "IntegrityError";
+}
+
+/** A job ended without a model: it failed or was cancelled. The calls about it did not fail. */
+export class JobError extends Error {
+  name = "JobError";
+
+  /** @param {any} job the Job message, as it ended */
+  constructor(job) {
+    const { error, name, state } = job;
+    super(state === "JOB_STATE_CANCELLED" ? `${name} was cancelled` : `${name}: ${error?.reason}: ${error?.message}`);
+    /** The job as it ended. */
+    this.job = job;
+    /** A stable reason, such as "TRAINING_DIVERGED"; empty for a cancelled job. */
+    this.reason = error?.reason ?? "";
+    /** The column at fault, if one is. */
+    this.column = error?.column ?? "";
+  }
+}
+
+/**
+ * The error of a failed call.
+ * @param {any} error what grpc-js gave
+ * @param {string} target where the call went
+ * @param {string} requestId the id that it was sent with
+ */
+export function fromGrpc(error, target, requestId) {
+  /** @type {any} */
+  const told = { violations: [], requestId: error.metadata?.get("x-request-id")[0] ?? requestId, cause: error };
+  let message = error.details || status[error.code];
+  for (const bytes of error.metadata?.get("grpc-status-details-bin") ?? []) {
+    const decoded = decode("Status", bytes);
+    message = decoded.message || message;
+    for (const { typeUrl, value } of decoded.details) readDetail(told, typeUrl.split("/").at(-1), value);
+  }
+  if (!told.reason) told.hint = hint(status[error.code], target);
+  return new KohortError(status[error.code], message, told);
+}
+
+function readDetail(told, type, value) {
+  if (type === "google.rpc.ErrorInfo") {
+    const { reason, domain, metadata } = decode("ErrorInfo", value);
+    if (domain !== "kohort") return;
+    const { request_id: requestId = told.requestId, ...rest } = metadata;
+    Object.assign(told, { reason, metadata: rest, requestId });
+  } else if (type === "google.rpc.BadRequest") {
+    const { fieldViolations } = decode("BadRequest", value);
+    told.violations.push(...fieldViolations.map(({ field, description }) => ({ field, description })));
+  } else if (type === "google.rpc.RetryInfo") {
+    const { seconds, nanos } = decode("RetryInfo", value).retryDelay;
+    told.retryAfterMs = Number(seconds) * 1000 + nanos / 1e6;
+  }
+}
+
+/** @returns {any} */
+function decode(name, bytes) {
+  return /** @type {any} */ (rpc).lookupType(name).decode(bytes);
+}
+
+function hint(code, target) {
+  switch (code) {
+    case "UNIMPLEMENTED":
+      return `${target} does not know this call: is it the gRPC port of a Kohort server as new as this client?`;
+    case "UNAVAILABLE":
+      return (
+        `${target} could not be reached: check host and port, whether the server speaks TLS as this client does, ` +
+        "the authority and name of its certificate, and whether it asks for a client's."
+      );
+    case "DEADLINE_EXCEEDED":
+      return "The timeout of this call was over; a job that the server has goes on.";
+    default:
+      return "";
+  }
 }
