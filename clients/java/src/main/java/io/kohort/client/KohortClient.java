@@ -1,0 +1,337 @@
+// Copyright 2026 The Kohort Authors. SPDX-License-Identifier: Apache-2.0
+
+package io.kohort.client;
+
+import io.kohort.v1.Dataset;
+import io.kohort.v1.GetCapabilitiesResponse;
+import io.kohort.v1.InferSchemaResponse;
+import io.kohort.v1.JobState;
+import io.kohort.v1.Model;
+import io.kohort.v1.Release;
+import io.kohort.v1.ReleasePolicy;
+import io.kohort.v1.ReleaseState;
+import io.kohort.v1.Report;
+import io.kohort.v1.ReportFormat;
+import io.kohort.v1.SchemaOverrides;
+import java.io.OutputStream;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+
+/**
+ * A connection to a Kohort server. Safe to use from several threads; close it when done.
+ *
+ * <p>Nothing is sent before the first call. Every method that asks the server throws {@link RpcException} or one of
+ * its subclasses when the call fails, and {@link IllegalStateException} once the client is closed.
+ */
+public final class KohortClient implements AutoCloseable {
+  private final Connection connection;
+
+  KohortClient(Connection connection) {
+    this.connection = connection;
+  }
+
+  /**
+   * A client with the default settings: TLS unless the host is this machine, no token.
+   *
+   * @param target host:port; the port is 50051 when left out
+   * @return a client; close it when done
+   * @throws IllegalArgumentException the target is a URL, empty, or without a port that can be
+   */
+  public static KohortClient connect(String target) {
+    return builder(target).build();
+  }
+
+  /**
+   * A client with other settings.
+   *
+   * @param target host:port; the port is 50051 when left out
+   * @return a builder
+   */
+  public static KohortClientBuilder builder(String target) {
+    return new KohortClientBuilder(target);
+  }
+
+  /** What the calls of this package go through. */
+  Connection connection() {
+    return connection;
+  }
+
+  /**
+   * The same client under other timeouts. Both share one connection: closing one closes the other.
+   *
+   * @param timeouts for its calls
+   * @return another view of this client
+   */
+  public KohortClient withTimeouts(Timeouts timeouts) {
+    return new KohortClient(connection.withTimeouts(Objects.requireNonNull(timeouts)));
+  }
+
+  /**
+   * What the server can do: trainers and their parameters, limits, formats, devices, the caller's roles.
+   *
+   * @return the capabilities
+   */
+  public GetCapabilitiesResponse capabilities() {
+    return Datasets.capabilities(connection);
+  }
+
+  /**
+   * Hands in a file, which is sent as it is.
+   *
+   * @param file a .csv, .parquet, .pq or .xlsx file
+   * @return a call to be completed and sent
+   * @throws IllegalArgumentException a file of another kind
+   */
+  public FileUpload upload(Path file) {
+    return new FileUpload(connection, file);
+  }
+
+  /**
+   * One dataset.
+   *
+   * @param name "datasets/{id}"
+   * @return the dataset
+   * @throws NotFoundException there is none
+   */
+  public Dataset dataset(String name) {
+    return Datasets.get(connection, name);
+  }
+
+  /**
+   * All datasets, newest first.
+   *
+   * @return pages are fetched as needed, from the first for each iterator
+   */
+  public Iterable<Dataset> datasets() {
+    return Datasets.list(connection);
+  }
+
+  /**
+   * Deletes the rows of a dataset now; lineage stays. Safe to repeat.
+   *
+   * @param name "datasets/{id}"
+   * @return the names of the models made from it
+   * @throws FailedPreconditionException {@code DATASET_IN_USE}: a job needs it
+   */
+  public List<String> deleteDataset(String name) {
+    return Datasets.delete(connection, name);
+  }
+
+  /**
+   * The schema that training would use, and what to look at first.
+   *
+   * @param dataset "datasets/{id}"
+   * @param overrides changes to try; {@code SchemaOverrides.getDefaultInstance()} for none
+   * @return schema and findings
+   */
+  public InferSchemaResponse inferSchema(String dataset, SchemaOverrides overrides) {
+    return Datasets.infer(connection, dataset, overrides);
+  }
+
+  /**
+   * Trains a model on a dataset.
+   *
+   * @param dataset "datasets/{id}"
+   * @return a call to be completed and started
+   */
+  public TrainCall train(String dataset) {
+    return new TrainCall(connection, dataset);
+  }
+
+  /**
+   * Attaches to a job, from any process.
+   *
+   * @param name "jobs/{id}"
+   * @return a handle
+   * @throws NotFoundException there is none
+   */
+  public Job job(String name) {
+    return new Job(connection, Jobs.get(connection, name));
+  }
+
+  /**
+   * The jobs in these states, newest first.
+   *
+   * @param states none means all
+   * @return pages are fetched as needed, from the first for each iterator
+   */
+  public Iterable<Job> jobs(JobState... states) {
+    return Jobs.list(connection, List.of(states));
+  }
+
+  /**
+   * One model.
+   *
+   * @param name "models/{id}"
+   * @return the model
+   * @throws NotFoundException there is none
+   */
+  public Model model(String name) {
+    return Models.get(connection, name);
+  }
+
+  /**
+   * All models, newest first.
+   *
+   * @return pages are fetched as needed, from the first for each iterator
+   */
+  public Iterable<Model> models() {
+    return Models.list(connection);
+  }
+
+  /**
+   * Deletes a model. A deleted model is NOT_FOUND.
+   *
+   * @param name "models/{id}"
+   */
+  public void deleteModel(String name) {
+    Models.delete(connection, name);
+  }
+
+  /**
+   * Downloads a model as a bundle: whole and with its digest, or not at all.
+   *
+   * @param name "models/{id}"
+   * @param file where to; replaced once everything is there
+   * @throws IntegrityException what came is not what the server announced
+   * @throws java.io.UncheckedIOException the file cannot be written
+   */
+  public void download(String name, Path file) {
+    Models.download(connection, name, file);
+  }
+
+  /**
+   * Downloads a model as a bundle into a stream, which is first written to once everything is there and has its
+   * digest; a temporary file holds it until then.
+   *
+   * @param name "models/{id}"
+   * @param out is flushed, not closed
+   * @throws IntegrityException what came is not what the server announced
+   * @throws java.io.UncheckedIOException the stream cannot be written
+   */
+  public void download(String name, OutputStream out) {
+    Models.download(connection, name, out);
+  }
+
+  /**
+   * Imports a model from a bundle.
+   *
+   * @param bundle a file that {@link #download(String, Path)} made
+   * @return a call to be completed and sent
+   */
+  public ImportCall importModel(Path bundle) {
+    return new ImportCall(connection, bundle);
+  }
+
+  /**
+   * Evaluates a model that was trained on the server against its patients. Needs the role custodian.
+   *
+   * @param model "models/{id}"
+   * @return a call to be completed and started
+   */
+  public EvaluateCall evaluate(String model) {
+    return EvaluateCall.ofModel(connection, model);
+  }
+
+  /**
+   * Evaluates synthetic rows that were made elsewhere. Needs the role custodian.
+   *
+   * @param synthetic "datasets/{id}" of the synthetic rows
+   * @param real "datasets/{id}" of what their generator learned from
+   * @return a call to be completed and started
+   */
+  public EvaluateCall evaluate(String synthetic, String real) {
+    return EvaluateCall.ofRows(connection, synthetic, real);
+  }
+
+  /**
+   * One report. One that is longer than a message lacks its largest figures, and says so.
+   *
+   * @param name "reports/{id}"
+   * @return the report
+   * @throws NotFoundException there is none
+   */
+  public Report report(String name) {
+    return Reports.get(connection, name);
+  }
+
+  /**
+   * All reports, newest first, without metrics and figures.
+   *
+   * @param model "models/{id}" for those of one model, or empty
+   * @return pages are fetched as needed, from the first for each iterator
+   */
+  public Iterable<Report> reports(String model) {
+    return Reports.list(connection, model);
+  }
+
+  /**
+   * Downloads a report: whole and with its digest, or not at all.
+   *
+   * @param name "reports/{id}"
+   * @param format as what
+   * @param file where to; replaced once everything is there
+   * @throws IntegrityException what came is not what the server announced
+   * @throws java.io.UncheckedIOException the file cannot be written
+   */
+  public void downloadReport(String name, ReportFormat format, Path file) {
+    Reports.download(connection, name, format, file);
+  }
+
+  /**
+   * Deletes a report. What it said of a model no longer counts.
+   *
+   * @param name "reports/{id}"
+   */
+  public void deleteReport(String name) {
+    Reports.delete(connection, name);
+  }
+
+  /**
+   * What must hold of a model before its rows may leave.
+   *
+   * @return the policy in force
+   */
+  public ReleasePolicy releasePolicy() {
+    return Reports.policy(connection);
+  }
+
+  /**
+   * Replaces the policy; it applies to every model at once.
+   *
+   * @param policy with the etag of the one it replaces, or none for any
+   * @return the policy in force
+   * @throws ConflictException somebody else changed it since
+   */
+  public ReleasePolicy updateReleasePolicy(ReleasePolicy policy) {
+    return Reports.updatePolicy(connection, policy);
+  }
+
+  /**
+   * Takes the server's default policy.
+   *
+   * @return the policy in force
+   */
+  public ReleasePolicy resetReleasePolicy() {
+    return Reports.resetPolicy(connection);
+  }
+
+  /**
+   * Opens or locks one model whatever the policy says; written down with who, when and why.
+   *
+   * @param model "models/{id}"
+   * @param state open, open with warning or locked; {@code RELEASE_STATE_UNSPECIFIED} takes an override back
+   * @param reason 10 to 2,000 characters
+   * @return the model's release as it is now
+   */
+  public Release overrideRelease(String model, ReleaseState state, String reason) {
+    return Reports.override(connection, model, state, reason);
+  }
+
+  /** Closes the connection; safe to repeat. Calls under way end with {@link CallCancelledException}; jobs go on. */
+  @Override
+  public void close() {
+    connection.close();
+  }
+}

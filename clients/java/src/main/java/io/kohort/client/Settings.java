@@ -1,0 +1,27 @@
+// Copyright 2026 The Kohort Authors. SPDX-License-Identifier: Apache-2.0
+
+package io.kohort.client;
+
+import java.time.Duration;
+
+/** Checks that the settings share. */
+final class Settings {
+  private Settings() {}
+
+  /** The duration, which must be more than none. */
+  static Duration positive(String name, Duration value) {
+    if (value.isNegative() || value.isZero()) {
+      throw new IllegalArgumentException(name + " must be positive");
+    }
+    return value;
+  }
+
+  /** Nanoseconds, at most those that fit: 292 years. */
+  static long nanos(Duration value) {
+    try {
+      return value.toNanos();
+    } catch (ArithmeticException huge) {
+      return value.isNegative() ? Long.MIN_VALUE : Long.MAX_VALUE;
+    }
+  }
+}
