@@ -4,7 +4,7 @@ package fakeserver
 
 import (
 	"context"
-	"fmt"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -229,7 +229,7 @@ func (s *Server) ListJobs(_ context.Context, request *pb.ListJobsRequest) (*pb.L
 	defer s.mutex.Unlock()
 	jobs := []*pb.Job{}
 	for _, j := range s.jobs {
-		if len(request.GetStates()) == 0 || fmt.Sprint(request.GetStates()) == fmt.Sprint([]pb.JobState{j.now.GetState()}) {
+		if len(request.GetStates()) == 0 || slices.Contains(request.GetStates(), j.now.GetState()) {
 			jobs = append(jobs, proto.CloneOf(j.now))
 		}
 	}
