@@ -6,7 +6,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -17,8 +16,8 @@ import java.util.Map;
  */
 final class ContentDigest {
   private final Map<String, ColumnHash[]> tables = new LinkedHashMap<>();
-  private final MessageDigest inner = sha256();
-  private final MessageDigest outer = sha256();
+  private final MessageDigest inner = Digests.sha256();
+  private final MessageDigest outer = Digests.sha256();
   private byte[] scratch = new byte[0];
   private byte[] ones = new byte[0];
 
@@ -145,16 +144,8 @@ final class ContentDigest {
     return scratch;
   }
 
-  private static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException impossible) { // every Java has it
-      throw new AssertionError(impossible);
-    }
-  }
-
   private static final class ColumnHash {
-    final MessageDigest validity = sha256();
-    final MessageDigest values = sha256();
+    final MessageDigest validity = Digests.sha256();
+    final MessageDigest values = Digests.sha256();
   }
 }

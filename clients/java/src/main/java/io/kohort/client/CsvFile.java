@@ -7,6 +7,7 @@ import io.kohort.v1.ReleaseState;
 import io.kohort.v1.SampleHeader;
 import java.io.BufferedWriter;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,7 +19,15 @@ import java.util.UUID;
 final class CsvFile {
   private CsvFile() {}
 
-  static long write(Sample sample, Path file) throws IOException {
+  static long write(Sample sample, Path file) {
+    try {
+      return writeWhole(sample, file);
+    } catch (IOException unwritable) {
+      throw new UncheckedIOException(unwritable);
+    }
+  }
+
+  private static long writeWhole(Sample sample, Path file) throws IOException {
     Path folder = file.toAbsolutePath().getParent();
     Path part = folder.resolve("." + file.getFileName() + "." + UUID.randomUUID() + ".part");
     try {

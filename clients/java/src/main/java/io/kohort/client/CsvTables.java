@@ -3,6 +3,7 @@
 package io.kohort.client;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.Map;
@@ -16,7 +17,7 @@ final class CsvTables {
   private final StringBuilder text = new StringBuilder(CHARS + 1024);
 
   /** Writes the header line of every table. */
-  CsvTables(Collection<Layout> tables, Function<String, ? extends Appendable> outs) throws IOException {
+  CsvTables(Collection<Layout> tables, Function<String, ? extends Appendable> outs) {
     for (Layout table : tables) {
       Appendable out = outs.apply(table.table());
       this.outs.put(table.table(), out);
@@ -28,7 +29,7 @@ final class CsvTables {
     }
   }
 
-  void write(Batch batch) throws IOException {
+  void write(Batch batch) {
     Appendable out = outs.get(batch.table());
     Cells[] columns = new Cells[batch.layout().width()];
     for (int i = 0; i < columns.length; i++) {
@@ -45,10 +46,14 @@ final class CsvTables {
     }
   }
 
-  private void end(Appendable out, boolean last) throws IOException {
+  private void end(Appendable out, boolean last) {
     text.append("\r\n");
     if (last || text.length() >= CHARS) {
-      out.append(text);
+      try {
+        out.append(text);
+      } catch (IOException unwritable) {
+        throw new UncheckedIOException(unwritable);
+      }
       text.setLength(0);
     }
   }

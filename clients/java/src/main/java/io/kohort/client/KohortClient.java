@@ -215,6 +215,16 @@ public final class KohortClient implements AutoCloseable {
   }
 
   /**
+   * Samples synthetic rows from a model.
+   *
+   * @param model "models/{id}"
+   * @return a call to be completed and opened
+   */
+  public SampleCall sample(String model) {
+    return new SampleCall(connection, model);
+  }
+
+  /**
    * Imports a model from a bundle.
    *
    * @param bundle a file that {@link #download(String, Path)} made

@@ -8,6 +8,7 @@ import java.lang.invoke.MethodType;
 import java.lang.reflect.AccessibleObject;
 import java.util.Iterator;
 import java.util.List;
+import java.util.NoSuchElementException;
 
 /**
  * How the rows of one table become objects of one class: one conversion for each column that the class takes, and what
@@ -90,7 +91,7 @@ final class RowMapper<T> {
       @Override
       public T next() {
         if (!hasNext()) {
-          throw new java.util.NoSuchElementException();
+          throw new NoSuchElementException();
         }
         return map(batch, next++);
       }

@@ -5,7 +5,7 @@ package io.kohort.client;
 import io.kohort.v1.SampleHeader;
 import io.kohort.v1.SampleRequest;
 import io.kohort.v1.SampleTrailer;
-import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Iterator;
@@ -143,10 +143,10 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
    *
    * @param file replaced if it exists
    * @return rows written
-   * @throws IOException the file cannot be written
+   * @throws UncheckedIOException the file cannot be written
    * @throws IllegalStateException the model has several tables: see {@link #writeCsv(Function)}
    */
-  public long writeCsv(Path file) throws IOException {
+  public long writeCsv(Path file) {
     single();
     return CsvFile.write(this, file);
   }
@@ -156,10 +156,10 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
    *
    * @param out flushed or closed by the caller
    * @return rows written
-   * @throws IOException it cannot be written to
+   * @throws UncheckedIOException it cannot be written to
    * @throws IllegalStateException the model has several tables: see {@link #writeCsv(Function)}
    */
-  public long writeCsv(Appendable out) throws IOException {
+  public long writeCsv(Appendable out) {
     single();
     return writeCsv(table -> out);
   }
@@ -169,9 +169,9 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
    *
    * @param outs where a table's text goes, by its name; asked once for each table, before the first row
    * @return rows written, of all tables together
-   * @throws IOException one cannot be written to
+   * @throws UncheckedIOException one cannot be written to
    */
-  public long writeCsv(Function<String, ? extends Appendable> outs) throws IOException {
+  public long writeCsv(Function<String, ? extends Appendable> outs) {
     CsvTables csv = new CsvTables(state.layouts(), outs);
     long rows = 0;
     for (Batch batch : batches()) {

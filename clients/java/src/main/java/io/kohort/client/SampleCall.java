@@ -8,6 +8,7 @@ import io.kohort.v1.SampleFormat;
 import io.kohort.v1.SampleRequest;
 import io.kohort.v1.ValueRange;
 import io.kohort.v1.ValueSet;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
@@ -264,6 +265,20 @@ public final class SampleCall {
    */
   public Sample open() {
     return new Sample(connection, checked(), timeout).await();
+  }
+
+  /**
+   * Asks for the rows and writes them to a CSV file, as {@link Sample#writeCsv(Path)} does.
+   *
+   * @param file replaced if it exists
+   * @return rows written
+   * @throws RpcException as {@link #open}
+   * @throws java.io.UncheckedIOException the file cannot be written
+   */
+  public long writeCsv(Path file) {
+    try (Sample sample = open()) {
+      return sample.writeCsv(file);
+    }
   }
 
   /**
