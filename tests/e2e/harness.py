@@ -129,6 +129,19 @@ class Wire:
         self._listener.close()
         self.cut()
 
+    def _breaks(self, size: int, from_server: bool) -> bool:
+        """Told of so many bytes before they are passed on: whether they are lost and all is cut instead."""
+        if not from_server or self._budget is None:
+            return False
+        self._budget -= size
+        if self._budget > 0:
+            return False
+        self._budget = None
+        return True
+
+    def _reach(self) -> socket.socket:
+        return socket.create_connection(self._target)
+
     def _accept(self) -> None:
         while True:
             try:
@@ -136,7 +149,7 @@ class Wire:
             except OSError:
                 return
             try:
-                far = socket.create_connection(self._target)
+                far = self._reach()
             except OSError:
                 near.close()
                 continue
@@ -148,12 +161,9 @@ class Wire:
     def _pump(self, source: socket.socket, sink: socket.socket, from_server: bool) -> None:
         try:
             while data := source.recv(65536):
-                if from_server and self._budget is not None:
-                    self._budget -= len(data)
-                    if self._budget <= 0:
-                        self._budget = None
-                        self.cut()
-                        return
+                if self._breaks(len(data), from_server):
+                    self.cut()
+                    return
                 sink.sendall(data)
         except OSError:
             return

@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -87,6 +88,16 @@ def finish(process: subprocess.Popen[bytes], timeout: float = 300) -> Outcome:
     if process.returncode == 1:
         return Outcome(1, err.decode())
     return Outcome(process.returncode, json.loads(out))
+
+
+def together(
+    fleet: Mapping[str, Driver], run: Callable[[Driver], Outcome]
+) -> Callable[[], dict[str, Outcome]]:
+    """Starts every language at once; the outcomes are waited for by calling what it gives."""
+    pool = ThreadPoolExecutor(len(fleet))
+    running = {language: pool.submit(run, drive) for language, drive in fleet.items()}
+    pool.shutdown(wait=False)
+    return lambda: {language: future.result() for language, future in running.items()}
 
 
 def _environment() -> dict[str, str]:

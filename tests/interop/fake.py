@@ -46,6 +46,7 @@ class Call:
     begun: float = field(default_factory=time.monotonic)
     ended: float | None = None
     cancelled: bool = False
+    """Whether it was cut short while the server had no more to say."""
 
 
 class Calls:
@@ -59,8 +60,8 @@ class Calls:
         metadata = dict(context.invocation_metadata())
         call = Call(method, subject, str(metadata.get("x-request-id", "")), request)
 
-        def ended(done: Any) -> None:
-            call.cancelled, call.ended = done.cancelled(), time.monotonic()
+        def ended(_: Any) -> None:
+            call.ended = time.monotonic()
 
         context.add_done_callback(ended)
         self._all.append(call)
@@ -78,10 +79,10 @@ class Sampling(sampling_pb2_grpc.SamplingServiceServicer):
         self._calls = calls
 
     async def Sample(self, request: Any, context: Any) -> AsyncIterator[sampling_pb2.SampleResponse]:
-        self._calls.note("Sample", request.model, request, context)
+        call = self._calls.note("Sample", request.model, request, context)
         number = len(self._calls.of(request.model, "Sample"))
         how = request.model.removeprefix("models/").partition(".")[0]
-        await _fail(how, number, request, context)
+        await _fail(how, number, call, context)
         messages = break_stream(golden.stream(request), how.removeprefix("broken-"), number)
         # The first group of batches is whole, the second is cut after its first table.
         last = {"stalled": 2, "torn": 3, "turned": 3, "moved": 3}.get(how, WHOLE) if number < 3 else WHOLE
@@ -94,11 +95,15 @@ class Sampling(sampling_pb2_grpc.SamplingServiceServicer):
         else:
             return
         if how == "stalled":
-            await asyncio.Event().wait()
+            await _forever(call)
         await refuse(context, UNAVAILABLE, "SHUTTING_DOWN")
 
     async def GetModel(self, request: Any, context: Any) -> sampling_pb2.GetModelResponse:
         self._calls.note("GetModel", request.name, request, context)
+        for stream in self._calls.of(request.name, "Sample"):
+            for _ in range(100):  # ten seconds for a client that left to say so
+                if stream.ended is None:
+                    await asyncio.sleep(0.1)
         if request.name.startswith("models/none"):
             await refuse(context, grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
         return sampling_pb2.GetModelResponse(
@@ -106,7 +111,15 @@ class Sampling(sampling_pb2_grpc.SamplingServiceServicer):
         )
 
 
-async def _fail(how: str, number: int, request: Any, context: Any) -> None:
+async def _forever(call: Call) -> None:
+    """Until the call is cancelled or its deadline is over."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        call.cancelled = True
+
+
+async def _fail(how: str, number: int, call: Call, context: Any) -> None:
     """What goes wrong before the first message; `number` counts the calls for this model from 1."""
     match how:
         case "none":
@@ -120,7 +133,7 @@ async def _fail(how: str, number: int, request: Any, context: Any) -> None:
         case "defect":
             await refuse(context, grpc.StatusCode.INTERNAL, "INTERNAL", request_id="of-the-server")
         case "mute":
-            await asyncio.Event().wait()
+            await _forever(call)
         case "down":
             await refuse(context, UNAVAILABLE, "SHUTTING_DOWN")
         case "shaky" if number < 3:
