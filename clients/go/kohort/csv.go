@@ -29,19 +29,20 @@ func (s *Sample) WriteCSV(ctx context.Context, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		buffer = buffer[:0]
-		if !begun {
-			buffer, begun = appendCSVHeader(buffer, batch.Schema()), true
+		if buffer = buffer[:0]; !begun {
+			buffer, begun = batch.AppendCSVHeader(buffer), true
 		}
-		if _, err := w.Write(appendCSV(buffer, batch)); err != nil {
+		buffer = batch.AppendCSV(buffer)
+		if _, err := w.Write(buffer); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func appendCSVHeader(to []byte, schema *pb.TableSchema) []byte {
-	for i, column := range schema.GetColumns() {
+// AppendCSVHeader appends the line of the columns' names; see [Sample.WriteCSV].
+func (b *Batch) AppendCSVHeader(to []byte) []byte {
+	for i, column := range b.Schema().GetColumns() {
 		if i > 0 {
 			to = append(to, ',')
 		}
@@ -50,18 +51,18 @@ func appendCSVHeader(to []byte, schema *pb.TableSchema) []byte {
 	return append(to, '\r', '\n')
 }
 
-// appendCSV writes the rows of a batch, a line each.
-func appendCSV(to []byte, batch *Batch) []byte {
-	cells := make([]func([]byte, int) []byte, len(batch.columns))
+// AppendCSV appends the rows, a line each; see [Sample.WriteCSV].
+func (b *Batch) AppendCSV(to []byte) []byte {
+	cells := make([]func([]byte, int) []byte, len(b.columns))
 	for i := range cells {
-		cells[i] = csvCells(&batch.columns[i])
+		cells[i] = csvCells(&b.columns[i])
 	}
-	for row := range batch.rows {
+	for row := range b.rows {
 		for i, cell := range cells {
 			if i > 0 {
 				to = append(to, ',')
 			}
-			if !batch.columns[i].IsNull(row) {
+			if !b.columns[i].IsNull(row) {
 				to = cell(to, row)
 			}
 		}

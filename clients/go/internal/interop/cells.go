@@ -8,97 +8,41 @@ import (
 	"strconv"
 	"time"
 
-	pb "github.com/kohort-health/kohort/clients/go/kohort/v1"
+	"github.com/kohort-health/kohort/clients/go/kohort"
 )
 
-// cellTexts gives every cell in the canonical form of tests/interop/canonical.py:
-// nil for null, a list of strings for a list, else a string.
-func cellTexts(column *pb.Column, data *pb.ColumnData, rows int, dictionary []string) ([]any, error) {
-	count, text := cellReader(column, data, dictionary)
-	if text == nil || count != rows {
-		return nil, fmt.Errorf("%s: the cells do not fit the schema", column.GetName())
-	}
-	if bits := len(data.GetValidity()); bits != 0 && bits != (rows+7)/8 {
-		return nil, fmt.Errorf("%s: the validity bitmap has the wrong length", column.GetName())
-	}
-	cells := make([]any, rows)
+// cellTexts gives every cell in the canonical form: nil for null, a list of strings
+// for a list, else a string.
+func cellTexts(column *kohort.Column) []any {
+	cells := make([]any, column.Len())
 	for i := range cells {
-		if isValid(data, i) {
-			cells[i] = text(i)
-		}
+		cells[i] = cellText(column, column.Value(i))
 	}
-	return cells, nil
+	return cells
 }
 
-// cellReader gives the number of cells and a function for the text of one, or
-// nil where the values are not those of the column's storage.
-func cellReader(column *pb.Column, data *pb.ColumnData, dictionary []string) (int, func(int) any) {
-	switch storage := column.GetStorage(); values := data.GetValues().(type) {
-	case *pb.ColumnData_Bools:
-		if v := values.Bools.GetValues(); storage == pb.Storage_STORAGE_BOOL {
-			return len(v), func(i int) any { return strconv.FormatBool(v[i]) }
+func cellText(column *kohort.Column, value any) any {
+	switch value := value.(type) {
+	case bool:
+		return strconv.FormatBool(value)
+	case int64:
+		return strconv.FormatInt(value, 10)
+	case float64: // its 64 bits: no two languages write floats alike
+		return fmt.Sprintf("%016x", math.Float64bits(value))
+	case kohort.Decimal:
+		return value.String()
+	case kohort.Duration:
+		return kohort.Decimal{Unscaled: value.Microseconds, Scale: 6}.String() + "s"
+	case time.Time:
+		if column.Days() != nil {
+			return value.Format(time.DateOnly)
 		}
-	case *pb.ColumnData_Int64S:
-		v := values.Int64S.GetValues()
-		switch storage {
-		case pb.Storage_STORAGE_INT64:
-			return len(v), func(i int) any { return strconv.FormatInt(v[i], 10) }
-		case pb.Storage_STORAGE_DECIMAL:
-			return len(v), func(i int) any { return decimal(v[i], int(column.GetScale())) }
-		case pb.Storage_STORAGE_DURATION:
-			return len(v), func(i int) any { return decimal(v[i], 6) + "s" }
-		case pb.Storage_STORAGE_DATETIME:
-			zone := ""
-			if column.GetTimeZone() != "" {
-				zone = "Z"
-			}
-			return len(v), func(i int) any {
-				return time.UnixMicro(v[i]).UTC().Format("2006-01-02T15:04:05.000000") + zone
-			}
+		text := value.Format("2006-01-02T15:04:05.000000")
+		if column.Info().GetTimeZone() != "" {
+			text += "Z"
 		}
-	case *pb.ColumnData_Doubles:
-		if v := values.Doubles.GetValues(); storage == pb.Storage_STORAGE_DOUBLE {
-			return len(v), func(i int) any { return fmt.Sprintf("%016x", math.Float64bits(v[i])) }
-		}
-	case *pb.ColumnData_Dates:
-		if v := values.Dates.GetValues(); storage == pb.Storage_STORAGE_DATE {
-			return len(v), func(i int) any {
-				return time.Unix(int64(v[i])*86400, 0).UTC().Format(time.DateOnly)
-			}
-		}
-	case *pb.ColumnData_Indices:
-		if v := values.Indices.GetValues(); storage == pb.Storage_STORAGE_STRING {
-			return len(v), func(i int) any { return dictionary[v[i]] }
-		}
-	case *pb.ColumnData_Strings:
-		if v := values.Strings.GetValues(); storage == pb.Storage_STORAGE_STRING {
-			return len(v), func(i int) any { return v[i] }
-		}
-	case *pb.ColumnData_Lists:
-		v, offsets := values.Lists.GetValues(), values.Lists.GetOffsets()
-		if storage == pb.Storage_STORAGE_STRING_LIST {
-			return len(offsets) - 1, func(i int) any {
-				list := []string{}
-				for _, index := range v[offsets[i]:offsets[i+1]] {
-					list = append(list, dictionary[index])
-				}
-				return list
-			}
-		}
+		return text
+	default: // a string, a list or nil
+		return value
 	}
-	return 0, nil
-}
-
-// decimal writes value / 10^scale with exactly scale digits after the point.
-func decimal(value int64, scale int) string {
-	sign, magnitude := "", uint64(value)
-	if value < 0 {
-		sign, magnitude = "-", -magnitude
-	}
-	digits := fmt.Sprintf("%0*d", scale+1, magnitude)
-	if scale == 0 {
-		return sign + digits
-	}
-	point := len(digits) - scale
-	return sign + digits[:point] + "." + digits[point:]
 }
