@@ -14,9 +14,10 @@ import (
 // Sampling answers Sample from a Model, as a test wants it. Its fields are set
 // before the first call.
 type Sampling struct {
-	pb.UnimplementedSamplingServiceServer
 	// Model gives the rows.
 	Model *Model
+	// Units is how many come where an augmentation factor is asked for.
+	Units int64
 	// Before, where it is set, is asked before each message of each call, both counted
 	// from 0; an error ends the call with it.
 	Before func(call, message int) error
@@ -28,8 +29,12 @@ type Sampling struct {
 	ends     []error
 }
 
-// Sample sends the model's rows.
-func (s *Sampling) Sample(request *pb.SampleRequest, stream grpc.ServerStreamingServer[pb.SampleResponse]) error {
+// Sample implements SamplingService: whatever the name of the model, by [Server.Sampling].
+func (s *Server) Sample(request *pb.SampleRequest, stream grpc.ServerStreamingServer[pb.SampleResponse]) error {
+	return s.Sampling.serve(request, stream)
+}
+
+func (s *Sampling) serve(request *pb.SampleRequest, stream grpc.ServerStreamingServer[pb.SampleResponse]) error {
 	s.lock.Lock()
 	call := len(s.requests)
 	s.requests = append(s.requests, proto.Clone(request).(*pb.SampleRequest))
@@ -42,6 +47,9 @@ func (s *Sampling) Sample(request *pb.SampleRequest, stream grpc.ServerStreaming
 }
 
 func (s *Sampling) send(call int, request *pb.SampleRequest, stream grpc.ServerStreamingServer[pb.SampleResponse]) error {
+	if request.AugmentationFactor != nil {
+		request.UnitCount = s.Units
+	}
 	for i, message := range s.Model.Messages(request) {
 		if s.Before != nil {
 			if err := s.Before(call, i); err != nil {
@@ -49,7 +57,7 @@ func (s *Sampling) send(call int, request *pb.SampleRequest, stream grpc.ServerS
 			}
 		}
 		if s.Change != nil {
-			if message = s.Change(call, message); message == nil {
+			if message = s.Change(call, proto.CloneOf(message)); message == nil {
 				continue
 			}
 		}

@@ -26,6 +26,8 @@ type Server struct {
 
 	// Address is host:port.
 	Address string
+	// Sampling answers Sample.
+	Sampling *Sampling
 
 	options  []grpc.ServerOption
 	mutex    sync.Mutex
@@ -39,6 +41,7 @@ type Server struct {
 // Start starts a server on a free port of 127.0.0.1. The caller stops it.
 func Start(options ...grpc.ServerOption) *Server {
 	s := &Server{options: options, faults: map[string][]error{}, calls: map[string][]metadata.MD{}}
+	s.Sampling = &Sampling{Model: Heart()}
 	s.store.init()
 	s.listen("127.0.0.1:0")
 	return s
