@@ -1,0 +1,374 @@
+// Copyright 2026 The Kohort Authors. SPDX-License-Identifier: Apache-2.0
+
+package io.kohort.client;
+
+import com.google.protobuf.Timestamp;
+import io.kohort.v1.Column;
+import io.kohort.v1.Dataset;
+import io.kohort.v1.UploadFormat;
+import io.kohort.v1.UploadHeader;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.math.BigDecimal;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.LocalDate;
+import java.time.LocalDateTime;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.UUID;
+import java.util.function.Function;
+
+/**
+ * An upload of rows that are objects here: each column is named with the function that gives its cells, or all of
+ * them are taken from a class. Rows travel as typed columns, so nothing is guessed from text and no digit is lost.
+ *
+ * <pre>{@code
+ * Dataset dataset =
+ *     client.uploadRows("patients", patients)
+ *         .text("id", Patient::id)
+ *         .integer("age", Patient::age)
+ *         .decimal("weight", Patient::weight)
+ *         .subjectKey("id")
+ *         .send();
+ * }</pre>
+ *
+ * <p>The rows are read once, when {@link #send} is called, and wait until the server has them: the first 8 MiB in
+ * memory, the rest in a temporary file that is encrypted with a key in memory and deleted at the end. From there the
+ * upload is repeated when the connection breaks, always under one request id, and its digest is known before it
+ * starts; memory stays bounded, however many rows there are.
+ *
+ * <p>A function that returns null makes a null cell. Declare a column once; the order is that of the columns. Not
+ * for use by several threads.
+ *
+ * @param <T> what a row is
+ */
+public final class RowsUpload<T> {
+  private final Connection connection;
+  private final String table;
+  private final Iterator<? extends T> rows;
+  private final Map<String, UploadColumn> columns = new LinkedHashMap<>();
+  private final List<Function<? super T, ?>> cells = new ArrayList<>();
+  private final Map<String, Column> declared = new LinkedHashMap<>();
+  private final UploadHeader.Builder header = UploadHeader.newBuilder();
+  private String subjectKey = "";
+  private Duration timeout;
+  private boolean sent;
+
+  RowsUpload(Connection connection, String table, Iterator<? extends T> rows) {
+    this.connection = connection;
+    this.table = Objects.requireNonNull(table, "table");
+    this.rows = Objects.requireNonNull(rows, "rows");
+  }
+
+  /**
+   * A column of truth values.
+   *
+   * @param column its name
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> bool(String column, Function<? super T, Boolean> cell) {
+    return add(column, UploadColumns.bool(table, column), cell);
+  }
+
+  /**
+   * A column of whole numbers. A {@link java.math.BigInteger} must fit 64 bits; of other numbers than whole ones the
+   * whole part is sent.
+   *
+   * @param column its name
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> integer(String column, Function<? super T, ? extends Number> cell) {
+    return add(column, UploadColumns.integer(table, column), cell);
+  }
+
+  /**
+   * A column of binary floating-point numbers. NaN is a null cell.
+   *
+   * @param column its name
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> number(String column, Function<? super T, ? extends Number> cell) {
+    return add(column, UploadColumns.number(table, column), cell);
+  }
+
+  /**
+   * A column of decimals with as many digits after the point as the cell that has the most, at most 12, and 18 in
+   * all. Trailing zeros count.
+   *
+   * @param column its name
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> decimal(String column, Function<? super T, BigDecimal> cell) {
+    return add(column, new UploadDecimals(table, column), cell);
+  }
+
+  /**
+   * A column of decimals with a fixed number of digits after the point. A cell that has more is refused.
+   *
+   * @param column its name
+   * @param scale the digits after the point, 0 to 12
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> decimal(String column, int scale, Function<? super T, BigDecimal> cell) {
+    return add(column, UploadColumns.decimal(table, column, scale), cell);
+  }
+
+  /**
+   * A column of strings, which travel as positions in a dictionary while they repeat.
+   *
+   * @param column its name
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> text(String column, Function<? super T, ? extends CharSequence> cell) {
+    return add(column, new UploadStrings(table, column), cell);
+  }
+
+  /**
+   * A column of lists of strings, such as the codes of a visit.
+   *
+   * @param column its name
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> texts(String column, Function<? super T, ? extends List<? extends CharSequence>> cell) {
+    return add(column, new UploadStrings.Lists(table, column), cell);
+  }
+
+  /**
+   * A column of calendar days.
+   *
+   * @param column its name
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> date(String column, Function<? super T, LocalDate> cell) {
+    return add(column, UploadColumns.date(table, column), cell);
+  }
+
+  /**
+   * A column of local date-times. What is finer than microseconds is cut off.
+   *
+   * @param column its name
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> dateTime(String column, Function<? super T, LocalDateTime> cell) {
+    return add(column, UploadColumns.dateTime(table, column), cell);
+  }
+
+  /**
+   * A column of instants. What is finer than microseconds is cut off.
+   *
+   * @param column its name
+   * @param zone the IANA zone that they are read in, such as {@code Europe/Zurich} or {@code UTC}
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> instant(String column, String zone, Function<? super T, Instant> cell) {
+    if (zone.isEmpty()) {
+      throw new IllegalArgumentException("a column of instants has a zone, such as UTC");
+    }
+    return add(column, UploadColumns.instant(table, column, zone), cell);
+  }
+
+  /**
+   * A column of lengths of time. What is finer than microseconds is cut off.
+   *
+   * @param column its name
+   * @param cell its cell of a row
+   * @return this
+   */
+  public RowsUpload<T> duration(String column, Function<? super T, Duration> cell) {
+    return add(column, UploadColumns.duration(table, column), cell);
+  }
+
+  /**
+   * A column for every field of a class, in their order: the components of a record, or the fields of any other class
+   * that are neither static nor transient. A column has the field's name, or that of {@link io.kohort.client.Column}.
+   * Fields are primitives and their boxes, strings, enums, UUIDs, BigInteger, BigDecimal, LocalDate, LocalDateTime,
+   * Instant, OffsetDateTime, ZonedDateTime (sent as instants of UTC), Duration and {@code List<String>}.
+   *
+   * @param type the class of the rows
+   * @return this
+   * @throws IllegalArgumentException a field has another type
+   */
+  public RowsUpload<T> columns(Class<? super T> type) {
+    UploadFields.addAll(this, type);
+    return this;
+  }
+
+  /**
+   * Says what is known of a column besides its cells: kind, handling, vocabulary, levels, bounds, unit, description.
+   * Its storage, scale and time zone stay as the cells are.
+   *
+   * @param column a column of this upload by its name, before or after it is added
+   * @return this
+   */
+  public RowsUpload<T> declare(Column column) {
+    declared.put(column.getName(), column);
+    return this;
+  }
+
+  /**
+   * Names the column that identifies the patient, the unit of splitting and of privacy. Without one every row counts
+   * as a patient.
+   *
+   * @param column a column of this upload
+   * @return this
+   */
+  public RowsUpload<T> subjectKey(String column) {
+    subjectKey = column;
+    return this;
+  }
+
+  /**
+   * Names the dataset for people.
+   *
+   * @param name at most 200 characters
+   * @return this
+   */
+  public RowsUpload<T> displayName(String name) {
+    header.setDisplayName(name);
+    return this;
+  }
+
+  /**
+   * Adds a label.
+   *
+   * @param key at most 63 characters
+   * @param value at most 63 characters
+   * @return this
+   */
+  public RowsUpload<T> label(String key, String value) {
+    header.putLabels(key, value);
+    return this;
+  }
+
+  /**
+   * Sets when the server deletes the rows.
+   *
+   * @param time from now; the server caps it. Default: 7 days
+   * @return this
+   */
+  public RowsUpload<T> expiresIn(Duration time) {
+    Instant end = Instant.now().plus(time);
+    header.setExpireTime(Timestamp.newBuilder().setSeconds(end.getEpochSecond()).setNanos(end.getNano()));
+    return this;
+  }
+
+  /**
+   * Has the server delete the rows once a model was trained on them.
+   *
+   * @return this
+   */
+  public RowsUpload<T> deleteAfterTraining() {
+    header.setDeleteAfterTraining(true);
+    return this;
+  }
+
+  /**
+   * Sets the id that makes the upload safe to repeat for 24 hours, also from another process.
+   *
+   * @param id a UUID. Default: a new one
+   * @return this
+   */
+  public RowsUpload<T> requestId(UUID id) {
+    header.setRequestId(id.toString());
+    return this;
+  }
+
+  /**
+   * Limits the sending, all tries together; reading the rows does not count.
+   *
+   * @param limit the time. Default: the client's for transfers
+   * @return this
+   */
+  public RowsUpload<T> timeout(Duration limit) {
+    timeout = limit;
+    return this;
+  }
+
+  /**
+   * Reads all rows and uploads them.
+   *
+   * @return what is stored
+   * @throws InvalidRequestException a cell or column that cannot be sent, naming the column; or the server's refusal
+   * @throws RpcException the call failed
+   * @throws UncheckedIOException the temporary file failed
+   * @throws IllegalStateException it was sent before
+   */
+  public Dataset send() {
+    if (sent) {
+      throw new IllegalStateException("the rows are read once; make another upload");
+    }
+    sent = true;
+    Connection through = connection;
+    if (timeout != null) {
+      through = connection.withTimeouts(connection.timeouts().withTransfer(timeout));
+    }
+    check();
+    try (Spool spool = new Spool(SpooledRows.MEMORY)) {
+      long count = read(spool.out());
+      if (count == 0) {
+        throw UploadColumn.refused("EMPTY_TABLE", table, "has no rows");
+      }
+      SpooledRows spooled = new SpooledRows(table, spool, List.copyOf(columns.values()), count);
+      header.setFormat(UploadFormat.UPLOAD_FORMAT_COLUMNS).setSchema(spooled.schema(declared, subjectKey));
+      header.addDigests(spooled.digest());
+      return Uploads.send(through, header.build(), spooled::messages);
+    } catch (IOException failed) {
+      throw new UncheckedIOException(failed);
+    }
+  }
+
+  private void check() {
+    if (columns.isEmpty()) {
+      throw new IllegalStateException("the upload has no columns");
+    }
+    for (String name : declared.keySet()) {
+      if (!columns.containsKey(name)) {
+        throw UploadColumn.refused("MISSING_COLUMN", table + "." + name, "it is declared but not in the data");
+      }
+    }
+    if (!subjectKey.isEmpty() && !columns.containsKey(subjectKey)) {
+      throw UploadColumn.refused("MISSING_COLUMN", table + "." + subjectKey, "the subject key is not in the data");
+    }
+  }
+
+  private long read(DataOutputStream out) throws IOException {
+    UploadColumn[] columns = this.columns.values().toArray(new UploadColumn[0]);
+    long count = 0;
+    for (; rows.hasNext(); count++) {
+      T row = rows.next();
+      for (int i = 0; i < columns.length; i++) {
+        columns[i].write(cells.get(i).apply(row), out);
+      }
+    }
+    return count;
+  }
+
+  RowsUpload<T> add(String name, UploadColumn column, Function<? super T, ?> cell) {
+    Objects.requireNonNull(cell, "cell");
+    if (columns.putIfAbsent(name, column) != null) {
+      throw UploadColumn.refused("DUPLICATE_COLUMN", table + "." + name, "two columns have this name");
+    }
+    cells.add(cell);
+    return this;
+  }
+
+  String table() {
+    return table;
+  }
+}
