@@ -15,6 +15,7 @@ import io.kohort.v1.ReportFormat;
 import io.kohort.v1.SchemaOverrides;
 import java.io.OutputStream;
 import java.nio.file.Path;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Objects;
 
@@ -85,6 +86,30 @@ public final class KohortClient implements AutoCloseable {
    */
   public FileUpload upload(Path file) {
     return new FileUpload(connection, file);
+  }
+
+  /**
+   * Hands in rows that are objects here. See {@link io.kohort.client.jdbc.Jdbc} for rows of a database.
+   *
+   * @param <T> what a row is
+   * @param table the name of the table in the dataset
+   * @param rows read once, when the upload is sent
+   * @return an upload to be completed with columns and sent
+   */
+  public <T> RowsUpload<T> uploadRows(String table, Iterable<T> rows) {
+    return new RowsUpload<>(connection, table, rows.iterator());
+  }
+
+  /**
+   * Hands in rows as they come.
+   *
+   * @param <T> what a row is
+   * @param table the name of the table in the dataset
+   * @param rows read once, when the upload is sent
+   * @return an upload to be completed with columns and sent
+   */
+  public <T> RowsUpload<T> uploadRows(String table, Iterator<T> rows) {
+    return new RowsUpload<>(connection, table, rows);
   }
 
   /**

@@ -6,7 +6,12 @@ package io.kohort.client;
 public class KohortException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
-  KohortException(String message) {
+  /**
+   * For the packages beside this one.
+   *
+   * @param message holds no cell value
+   */
+  protected KohortException(String message) {
     super(message);
   }
 

@@ -57,7 +57,6 @@ public final class RowsUpload<T> {
   private final Map<String, Column> declared = new LinkedHashMap<>();
   private final UploadHeader.Builder header = UploadHeader.newBuilder();
   private String subjectKey = "";
-  private Duration timeout;
   private boolean sent;
 
   RowsUpload(Connection connection, String table, Iterator<? extends T> rows) {
@@ -290,18 +289,7 @@ public final class RowsUpload<T> {
   }
 
   /**
-   * Limits the sending, all tries together; reading the rows does not count.
-   *
-   * @param limit the time. Default: the client's for transfers
-   * @return this
-   */
-  public RowsUpload<T> timeout(Duration limit) {
-    timeout = limit;
-    return this;
-  }
-
-  /**
-   * Reads all rows and uploads them.
+   * Reads all rows and uploads them. The client's timeout for transfers begins when all are read.
    *
    * @return what is stored
    * @throws InvalidRequestException a cell or column that cannot be sent, naming the column; or the server's refusal
@@ -314,10 +302,6 @@ public final class RowsUpload<T> {
       throw new IllegalStateException("the rows are read once; make another upload");
     }
     sent = true;
-    Connection through = connection;
-    if (timeout != null) {
-      through = connection.withTimeouts(connection.timeouts().withTransfer(timeout));
-    }
     check();
     try (Spool spool = new Spool(SpooledRows.MEMORY)) {
       long count = read(spool.out());
@@ -327,7 +311,7 @@ public final class RowsUpload<T> {
       SpooledRows spooled = new SpooledRows(table, spool, List.copyOf(columns.values()), count);
       header.setFormat(UploadFormat.UPLOAD_FORMAT_COLUMNS).setSchema(spooled.schema(declared, subjectKey));
       header.addDigests(spooled.digest());
-      return Uploads.send(through, header.build(), spooled::messages);
+      return Uploads.send(connection, header.build(), spooled::messages);
     } catch (IOException failed) {
       throw new UncheckedIOException(failed);
     }

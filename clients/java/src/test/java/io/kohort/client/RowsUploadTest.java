@@ -1,0 +1,218 @@
+// Copyright 2026 The Kohort Authors. SPDX-License-Identifier: Apache-2.0
+
+package io.kohort.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.grpc.Status;
+import io.kohort.v1.ColumnKind;
+import io.kohort.v1.Dataset;
+import io.kohort.v1.Handling;
+import java.math.BigDecimal;
+import java.math.BigInteger;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.LocalDate;
+import java.time.LocalDateTime;
+import java.time.OffsetDateTime;
+import java.util.Arrays;
+import java.util.Iterator;
+import java.util.List;
+import java.util.UUID;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+class RowsUploadTest {
+  private UploadSink sink;
+  private KohortClient client;
+
+  @BeforeEach
+  void open() throws Exception {
+    listen(0);
+  }
+
+  private void listen(int breaks) throws Exception {
+    close();
+    sink = new UploadSink(breaks);
+    client = KohortClient.builder(sink.address()).build();
+  }
+
+  @AfterEach
+  void close() {
+    if (client != null) {
+      client.close();
+      sink.close();
+    }
+  }
+
+  enum Sex {
+    F,
+    M
+  }
+
+  record Patient(
+      UUID id,
+      @Column("Größe") Double height,
+      int age,
+      Sex sex,
+      BigDecimal weight,
+      Boolean smoker,
+      LocalDate born,
+      LocalDateTime admitted,
+      Instant seen,
+      OffsetDateTime sent,
+      Duration stay,
+      List<String> codes,
+      BigInteger number) {}
+
+  private static Patient patient(int i) {
+    return new Patient(
+        new UUID(0, i),
+        i == 1 ? Double.NaN : 1.5 + i,
+        40 + i,
+        Sex.values()[i % 2],
+        new BigDecimal("70.5").multiply(new BigDecimal(i == 2 ? "1.25" : "1")),
+        i == 0 ? null : i % 2 == 0,
+        LocalDate.of(2795, 2, 28),
+        LocalDateTime.of(1969, 12, 31, 23, 59, 59, 1_999),
+        Instant.parse("2262-04-12T00:00:00Z"),
+        OffsetDateTime.parse("2020-01-01T01:00:00+01:00"),
+        Duration.ofSeconds(-1, 500),
+        i == 1 ? null : i == 2 ? List.of() : List.of("I10", "日本語", "I10"),
+        BigInteger.valueOf(Long.MIN_VALUE));
+  }
+
+  @Test
+  void everyTypeOfARecordArrivesAsItIs() {
+    List<Patient> patients = List.of(patient(0), patient(1), patient(2));
+    Dataset dataset =
+        client.uploadRows("patients", patients).columns(Patient.class).subjectKey("id").displayName("three").send();
+    assertEquals(3, dataset.getRowCountsOrThrow("patients"));
+    assertEquals("id", sink.headers.get(0).getSchema().getTables(0).getSubjectKey());
+    assertEquals(Arrays.asList(1.5, null, 3.5), sink.cells("Größe"));
+    assertEquals(List.of(40L, 41L, 42L), sink.cells("age"));
+    assertEquals(List.of("F", "M", "F"), sink.cells("sex"));
+    assertEquals("[70.500, 70.500, 88.125]", sink.cells("weight").toString());
+    assertEquals(Arrays.asList(null, false, true), sink.cells("smoker"));
+    assertEquals(LocalDate.of(2795, 2, 28), sink.cells("born").get(0));
+    assertEquals(LocalDateTime.parse("1969-12-31T23:59:59.000001"), sink.cells("admitted").get(1));
+    assertEquals(Instant.parse("2262-04-12T00:00:00Z"), sink.cells("seen").get(2));
+    assertEquals(Instant.parse("2020-01-01T00:00:00Z"), sink.cells("sent").get(0));
+    assertEquals(Duration.ofSeconds(-1), sink.cells("stay").get(0));
+    assertEquals(Arrays.asList(List.of("I10", "日本語", "I10"), null, List.of()), sink.cells("codes"));
+    assertEquals(Long.MIN_VALUE, sink.cells("number").get(0));
+    assertTrue(sink.column("smoker").getNullable());
+    assertFalse(sink.column("age").getNullable());
+    assertEquals(ColumnKind.COLUMN_KIND_DATE, sink.column("born").getKind());
+    assertEquals("UTC", sink.column("sent").getTimeZone());
+  }
+
+  @Test
+  void whatIsDeclaredStandsBesideWhatTheCellsAre() {
+    io.kohort.v1.Column declared =
+        io.kohort.v1.Column.newBuilder()
+            .setName("code")
+            .setKind(ColumnKind.COLUMN_KIND_CODE)
+            .setVocabulary("ICD-10-CM")
+            .setHandling(Handling.HANDLING_MODEL)
+            .setScale(3)
+            .build();
+    client.uploadRows("t", List.of("I10", "")).text("code", row -> row).declare(declared).send();
+    assertEquals("ICD-10-CM", sink.column("code").getVocabulary());
+    assertEquals(0, sink.column("code").getScale());
+    assertEquals(List.of("I10", ""), sink.cells("code"));
+  }
+
+  @Test
+  void manyRowsAreCutIntoMessagesOfTheRightSize() {
+    int rows = 300_000;
+    Iterator<Integer> numbers = IntStream.range(0, rows).iterator();
+    client
+        .uploadRows("t", numbers)
+        .integer("n", i -> i)
+        .text("few", i -> i % 7 == 0 ? null : "category " + i % 100)
+        .text("many", i -> "the text number " + i) // too many for a dictionary
+        .bool("even", i -> i % 2 == 0)
+        .send();
+    assertTrue(sink.largest < 1 << 20, "largest message " + sink.largest);
+    assertTrue(sink.batchRows.size() > 5 && sink.batchRows.get(0) > 5000, sink.batchRows.toString());
+    assertEquals(rows, sink.cells("n").size());
+    assertEquals(0L, sink.cells("n").get(0));
+    assertEquals(rows - 1L, sink.cells("n").get(rows - 1));
+    assertEquals(null, sink.cells("few").get(7 * 1000));
+    assertEquals("category 99", sink.cells("few").get(99));
+    assertEquals("the text number 0", sink.cells("many").get(0));
+    assertEquals("the text number 299999", sink.cells("many").get(rows - 1));
+  }
+
+  @Test
+  void longTextsStayBelowTheLimitOfAMessage() {
+    String text = "é".repeat(300_000);
+    client.uploadRows("t", List.of(0, 1, 2, 3)).text("note", i -> i + text).send();
+    assertTrue(sink.largest < 3_500_000, "largest message " + sink.largest);
+    assertEquals("3" + text, sink.cells("note").get(3));
+    String endless = "x".repeat(3_000_000);
+    refused("LIMIT_EXCEEDED", "t", client.uploadRows("t", List.of(0)).text("note", i -> endless));
+  }
+
+  @Test
+  void aBrokenUploadIsRepeatedFromTheSpoolUnderOneRequestId() throws Exception {
+    listen(2);
+    Iterator<Integer> once = Stream.iterate(0, i -> i + 1).limit(200_000).iterator();
+    client.uploadRows("t", once).integer("n", i -> i).number("x", i -> i / 3.0).send();
+    assertEquals(3, sink.headers.size());
+    assertEquals(1, sink.headers.stream().map(header -> header.getRequestId()).distinct().count());
+    assertEquals(
+        IntStream.range(0, 200_000).mapToObj(Long::valueOf).collect(Collectors.toList()), sink.cells("n"));
+  }
+
+  @Test
+  void whatCannotBeSentNamesTheColumnAndNoCell() {
+    Function<Object, BigDecimal> pi = row -> new BigDecimal("3.14159265358979");
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().decimal("x", pi));
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().decimal("x", 2, pi));
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().decimal("x", row -> new BigDecimal("31415926535897932e9999")));
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().integer("x", row -> BigInteger.TWO.pow(64)));
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().date("x", row -> LocalDate.MAX));
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().dateTime("x", row -> LocalDateTime.MAX));
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().duration("x", row -> Duration.ofDays(200_000_000)));
+    refused("BAD_ENCODING", "t.x", rows().text("x", row -> "half \ud800"));
+    refused("MISSING_COLUMN", "t.id", rows().text("x", row -> "").subjectKey("id"));
+    refused("EMPTY_TABLE", "t", client.uploadRows("t", List.of()).text("x", row -> ""));
+    assertThrows(InvalidRequestException.class, () -> rows().bool("x", row -> true).bool("x", row -> true));
+    assertThrows(IllegalArgumentException.class, () -> rows().decimal("x", 13, pi));
+    assertThrows(IllegalArgumentException.class, () -> client.uploadRows("t", List.of()).columns(Object.class));
+    assertThrows(IllegalStateException.class, () -> rows().send());
+    assertEquals(List.of(), sink.headers);
+  }
+
+  @Test
+  void whatTheSourceThrowsComesOut() {
+    RowsUpload<Object> upload =
+        rows().text("x", row -> {
+          throw new UnsupportedOperationException("mine");
+        });
+    assertThrows(UnsupportedOperationException.class, upload::send);
+    assertThrows(IllegalStateException.class, upload::send);
+  }
+
+  private RowsUpload<Object> rows() {
+    return client.uploadRows("t", List.<Object>of("row"));
+  }
+
+  private static void refused(String reason, String field, RowsUpload<?> upload) {
+    InvalidRequestException error = assertThrows(InvalidRequestException.class, upload::send);
+    assertEquals(Status.Code.INVALID_ARGUMENT, error.code());
+    assertEquals(reason, error.reason());
+    assertEquals(field, error.violations().get(0).field());
+    assertFalse(error.getMessage().contains("3.14") || error.getMessage().contains("1415"), error.getMessage());
+  }
+}
