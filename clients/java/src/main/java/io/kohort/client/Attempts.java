@@ -24,7 +24,7 @@ final class Attempts {
   private final Deadline deadline;
   private int failures;
   private boolean begun;
-  private long lastProgress;
+  private long failingSince;
 
   /**
    * Begins a call.
@@ -45,7 +45,6 @@ final class Attempts {
     // A deadline of gRPC cannot lie further ahead than a century.
     long nanos = timeout == null ? Long.MAX_VALUE : Settings.nanos(timeout);
     this.deadline = nanos >= TimeUnit.DAYS.toNanos(36500) ? null : Deadline.after(nanos, TimeUnit.NANOSECONDS);
-    this.lastProgress = clock.getAsLong();
   }
 
   /** The x-request-id of every try. */
@@ -67,7 +66,6 @@ final class Attempts {
   void progressed() {
     begun = true;
     failures = 0;
-    lastProgress = clock.getAsLong();
   }
 
   /**
@@ -94,7 +92,10 @@ final class Attempts {
         error instanceof RpcException
             ? (RpcException) error
             : connection.statuses().exception((StatusRuntimeException) error, requestId);
-    failures++;
+    if (failures++ == 0) {
+      // Counted from the break: a reader that takes its time over what came is not to blame for it.
+      failingSince = clock.getAsLong();
+    }
     if (!retryable(typed) || exhausted()) {
       throw typed;
     }
@@ -118,7 +119,7 @@ final class Attempts {
 
   private boolean exhausted() {
     if (begun) {
-      return clock.getAsLong() - lastProgress > Settings.nanos(retry.streamPatience());
+      return clock.getAsLong() - failingSince > Settings.nanos(retry.streamPatience());
     }
     return failures >= retry.attempts();
   }

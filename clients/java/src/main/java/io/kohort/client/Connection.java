@@ -196,9 +196,13 @@ final class Connection {
     closing.await(new CountDownLatch(1), Settings.nanos(wait), attempts, statuses);
   }
 
+  ConnectivityState state() {
+    return channel.getState(false);
+  }
+
   /** Opens a connection that failed anew now, since gRPC itself would wait ever longer, up to two minutes. */
   void reconnect() {
-    if (channel.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
+    if (state() == ConnectivityState.TRANSIENT_FAILURE) {
       channel.resetConnectBackoff();
     }
   }

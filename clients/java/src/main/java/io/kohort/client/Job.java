@@ -98,7 +98,10 @@ public final class Job {
    * @return see {@link #progress()}
    */
   public Flow.Publisher<JobUpdate> progress(long afterSequence) {
-    return subscriber -> JobSubscription.start(connection, watch(afterSequence), subscriber);
+    return subscriber -> {
+      JobWatch watch = watch(afterSequence);
+      Delivery.start(connection, null, watch, watch::take, subscriber);
+    };
   }
 
   /**
@@ -165,7 +168,8 @@ public final class Job {
    * @return completes on the client's executor; exceptionally as {@link #result()} throws
    */
   public CompletableFuture<Model> resultAsync() {
-    CompletableFuture<Void> over = JobSubscription.drain(connection, watch(0));
+    Ending over = new Ending();
+    progress().subscribe(over);
     CompletableFuture<Model> result = over.thenApplyAsync(nothing -> model(refresh()), connection.executor());
     result.whenComplete((model, error) -> over.cancel(false));
     return result;
