@@ -2,107 +2,118 @@
 
 package io.kohort.interop;
 
-import com.google.protobuf.Any;
-import com.google.protobuf.Duration;
-import com.google.protobuf.InvalidProtocolBufferException;
-import com.google.rpc.BadRequest;
-import com.google.rpc.ErrorInfo;
-import com.google.rpc.RetryInfo;
-import com.google.rpc.Status;
-import io.grpc.Grpc;
-import io.grpc.InsecureChannelCredentials;
-import io.grpc.ManagedChannel;
-import io.grpc.StatusRuntimeException;
-import io.grpc.protobuf.StatusProto;
+import io.kohort.client.IntegrityException;
+import io.kohort.client.KohortClient;
+import io.kohort.client.KohortClientBuilder;
+import io.kohort.client.RpcException;
+import io.kohort.client.Timeouts;
+import io.kohort.client.Tls;
+import io.kohort.client.Violation;
+import io.kohort.v1.Model;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.ArrayList;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 /**
- * Calls a Kohort server and prints what it saw as JSON, in the form that tests/interop compares
- * between languages.
- *
- * <pre>
- * sample ADDRESS MODEL START_UNIT UNIT_COUNT SEED [COLUMN VALUE COLUMN LOW HIGH]
- * upload ADDRESS FILE.csv TABLE
- * </pre>
- *
- * With five words more every row has VALUE in the first column, and in the second one something from
- * LOW to HIGH. A failed call prints {"error": …} and exits with 3. A stream that breaks the contract, a wrong
- * digest above all, exits with 1.
+ * Makes one call by the client library and prints what it saw as JSON, in the form that tests/interop/canonical.py
+ * describes: {@code Driver VERB ADDRESS ARGUMENT…}.
  */
 public final class Driver {
-  static final int DEADLINE_SECONDS = 60;
   private static final int FAILED_CALL = 3;
 
   private Driver() {}
 
-  public static void main(String[] args) throws Exception {
-    ManagedChannel channel =
-        Grpc.newChannelBuilder(args[1], InsecureChannelCredentials.create()).build();
-    int exit = 0;
-    try {
-      print(run(channel, args));
-    } catch (StatusRuntimeException failed) {
-      print(Map.of("error", describe(failed)));
-      exit = FAILED_CALL;
-    } catch (ContractException broken) {
-      System.err.println(broken.getMessage());
-      exit = 1;
-    } finally {
-      channel.shutdownNow();
+  public static void main(String[] args) {
+    System.exit(run(args));
+  }
+
+  private static int run(String[] args) {
+    if (args.length < 3) {
+      System.err.println("VERB ADDRESS ARGUMENT…");
+      return 1;
     }
-    System.exit(exit);
+    try (KohortClient client = connect(args[1])) {
+      print(call(client, args[0], List.of(args).subList(2, args.length)));
+      return 0;
+    } catch (RpcException failed) {
+      print(Map.of("error", describe(failed)));
+      return FAILED_CALL;
+    } catch (IntegrityException | IllegalArgumentException | IndexOutOfBoundsException wrong) {
+      System.err.println(wrong.getMessage());
+      return 1;
+    } catch (Exception other) {
+      other.printStackTrace();
+      return 1;
+    }
+  }
+
+  private static KohortClient connect(String address) {
+    KohortClientBuilder builder = KohortClient.builder(address);
+    String ca = System.getenv("KOHORT_CA");
+    String certificate = System.getenv("KOHORT_CERT");
+    if (ca != null || certificate != null) {
+      Tls tls = Tls.system();
+      tls = ca == null ? tls : tls.withAuthorities(Path.of(ca));
+      tls = certificate == null ? tls : tls.withCertificate(Path.of(certificate), Path.of(System.getenv("KOHORT_KEY")));
+      builder.tls(tls);
+    }
+    String token = System.getenv("KOHORT_TOKEN");
+    if (token != null) {
+      builder.token(token);
+    }
+    double seconds = Double.parseDouble(System.getenv().getOrDefault("KOHORT_TIMEOUT", "60"));
+    Duration timeout = Duration.ofMillis((long) (1000 * seconds));
+    return builder.timeouts(Timeouts.DEFAULT.withCall(timeout).withTransfer(timeout)).build();
+  }
+
+  private static Object call(KohortClient client, String verb, List<String> args) throws Exception {
+    switch (verb) {
+      case "sample":
+        return Samples.whole(client, args);
+      case "read":
+        return Samples.read(client, args);
+      case "first":
+        return Samples.first(client, args);
+      case "upload":
+        return Jobs.upload(client, args);
+      case "train":
+        return Jobs.train(client, args);
+      case "follow":
+        return Jobs.follow(client.job(args.get(0)), Long.parseLong(args.get(1)));
+      case "cancel":
+        return Map.of("state", Jobs.state(client.job(args.get(0)).cancel()));
+      case "model":
+        Model model = client.model(args.get(0));
+        return Map.of("model", model.getName(), "trainer", model.getTrainer(), "unit", model.getUnit());
+      case "idle":
+        client.model(args.get(0));
+        Thread.sleep((long) (1000 * Double.parseDouble(args.get(1))));
+        return Map.of("model", client.model(args.get(0)).getName());
+      default:
+        throw new IllegalArgumentException("no verb " + verb);
+    }
+  }
+
+  /** What is printed of a failed call. */
+  private static Map<String, Object> describe(RpcException failed) {
+    Map<String, Object> failure = new LinkedHashMap<>();
+    failure.put("code", failed.code().name());
+    failure.put("reason", failed.reason());
+    failure.put("fields", failed.violations().stream().map(Violation::field).collect(Collectors.toList()));
+    failed.retryAfter().ifPresent(wait -> failure.put("retry_ms", wait.toMillis()));
+    failure.put("request_id", failed.requestId());
+    failure.put("hint", failed.hint());
+    return failure;
   }
 
   private static void print(Object result) {
     StringBuilder json = new StringBuilder();
     Json.write(json, result);
     new PrintStream(System.out, true, StandardCharsets.UTF_8).println(json);
-  }
-
-  private static Object run(ManagedChannel channel, String[] args) throws Exception {
-    if (args[0].equals("sample") && (args.length == 6 || args.length == 11)) {
-      return SampleReader.read(
-          channel,
-          args[2],
-          Long.parseLong(args[3]),
-          Long.parseLong(args[4]),
-          Long.parseLong(args[5]),
-          List.of(args).subList(6, args.length));
-    }
-    if (args[0].equals("upload") && args.length == 4) {
-      return Upload.send(channel, Path.of(args[2]), args[3]);
-    }
-    throw new IllegalArgumentException("sample or upload");
-  }
-
-  /** What is printed of a failed call. */
-  private static Map<String, Object> describe(StatusRuntimeException failed)
-      throws InvalidProtocolBufferException {
-    Map<String, Object> failure = new LinkedHashMap<>();
-    List<Object> fields = new ArrayList<>();
-    failure.put("code", failed.getStatus().getCode().name());
-    failure.put("reason", "");
-    failure.put("domain", "");
-    failure.put("fields", fields);
-    Status status = StatusProto.fromThrowable(failed);
-    for (Any detail : status.getDetailsList()) {
-      if (detail.is(ErrorInfo.class)) {
-        ErrorInfo info = detail.unpack(ErrorInfo.class);
-        failure.put("reason", info.getReason());
-        failure.put("domain", info.getDomain());
-      } else if (detail.is(BadRequest.class)) {
-        detail.unpack(BadRequest.class).getFieldViolationsList().forEach(v -> fields.add(v.getField()));
-      } else if (detail.is(RetryInfo.class)) {
-        Duration delay = detail.unpack(RetryInfo.class).getRetryDelay();
-        failure.put("retry_ms", delay.getSeconds() * 1000 + delay.getNanos() / 1_000_000);
-      }
-    }
-    return failure;
   }
 }
