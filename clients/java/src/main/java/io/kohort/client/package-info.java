@@ -23,5 +23,7 @@
  *
  * <p>A {@link io.kohort.client.KohortClient} and what follows a job may be used from several threads; settings are
  * immutable; calls that are being built, and iterators, belong to one thread at a time.
+ *
+ * @serial exclude
  */
 package io.kohort.client;
