@@ -13,6 +13,7 @@ type listener struct {
 	mutex  sync.Mutex
 	open   map[*connection]bool
 	limits []int64
+	opened int
 }
 
 // Accept implements net.Listener.
@@ -28,6 +29,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		c.left, l.limits = l.limits[0], l.limits[1:]
 	}
 	l.open[c] = true
+	l.opened++
 	return c, nil
 }
 
@@ -38,6 +40,12 @@ func (l *listener) cut() {
 		_ = c.Conn.Close()
 	}
 	clear(l.open)
+}
+
+func (l *listener) count() int {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.opened
 }
 
 func (l *listener) after(bytes []int64) {

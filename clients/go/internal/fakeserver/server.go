@@ -94,6 +94,13 @@ func (s *Server) CutAfter(bytes ...int64) {
 	s.listener.after(bytes)
 }
 
+// Connections tells how many there were since the server was started.
+func (s *Server) Connections() int {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.listener.count()
+}
+
 // Fail answers the next calls of a method, such as "GetModel", with these errors, one
 // each, before anything else of the method happens. See [Refusal].
 func (s *Server) Fail(method string, errs ...error) {
@@ -139,4 +146,12 @@ func (s *Server) stream(
 		return err
 	}
 	return handle(server, stream)
+}
+
+// Drain takes no more calls and waits for those under way.
+func (s *Server) Drain() {
+	s.mutex.Lock()
+	server := s.grpc
+	s.mutex.Unlock()
+	server.GracefulStop()
 }

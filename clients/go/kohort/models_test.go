@@ -1,0 +1,119 @@
+// Copyright 2026 The Kohort Authors. SPDX-License-Identifier: Apache-2.0
+
+package kohort_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/kohort-health/kohort/clients/go/kohort"
+	pb "github.com/kohort-health/kohort/clients/go/kohort/v1"
+)
+
+func TestModels(t *testing.T) {
+	server := serve(t)
+	client := dial(t, server.Address)
+	for range 3 {
+		server.AddModel(&pb.Model{})
+	}
+	var names []string
+	for model, err := range client.Models(within(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, model.GetName())
+	}
+	if len(names) != 3 || names[0] != "models/3" {
+		t.Errorf("got %v", names)
+	}
+	if err := client.DeleteModel(within(t), "models/2"); err != nil {
+		t.Fatal(err)
+	}
+	for _, missing := range []error{client.DeleteModel(within(t), "models/2"), func() error {
+		_, err := client.Model(within(t), "models/2")
+		return err
+	}()} {
+		if !errors.Is(missing, kohort.ErrNotFound) {
+			t.Errorf("got %v, want ErrNotFound", missing)
+		}
+	}
+}
+
+// TestADownloadGoesOnAfterACut at any place, and every byte is written once.
+func TestADownloadGoesOnAfterACut(t *testing.T) {
+	for _, cuts := range [][]int64{nil, {100}, {60_000}, {500_000}, {300_000, 700_000, 10, 900_000, 20_000}} {
+		noLeaks(t)
+		server := serve(t)
+		model := server.AddModel(&pb.Model{})
+		server.CutAfter(cuts...)
+		var bundle bytes.Buffer
+		info, err := dial(t, server.Address).DownloadModel(within(t), model.GetName(), &bundle)
+		if err != nil {
+			t.Fatalf("cut after %v: %v", cuts, err)
+		}
+		if digest := sha256.Sum256(bundle.Bytes()); !bytes.Equal(digest[:], model.GetBundleDigest()) ||
+			!bytes.Equal(digest[:], info.GetSha256()) || info.GetSizeBytes() != int64(bundle.Len()) {
+			t.Errorf("cut after %v: %d bytes are others than were sent", cuts, bundle.Len())
+		}
+		if count := server.Connections(); count != len(cuts)+1 {
+			t.Errorf("cut after %v: %d connections", cuts, count)
+		}
+	}
+}
+
+func TestADownloadIsChecked(t *testing.T) {
+	server := serve(t)
+	model := server.AddModel(&pb.Model{})
+	server.SpoilBundle(model.GetName())
+	_, err := dial(t, server.Address).DownloadModel(within(t), model.GetName(), &bytes.Buffer{})
+	var altered *kohort.IntegrityError
+	if !errors.As(err, &altered) {
+		t.Fatalf("got %v, want an IntegrityError", err)
+	}
+	contains(t, err.Error(), "does not have its digest")
+}
+
+// full takes some bytes and then none.
+type full struct{ left int }
+
+var errFull = errors.New("the disk is full")
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.left -= len(p); f.left < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+func TestTheErrorOfTheWriterIsTheErrorOfTheDownload(t *testing.T) {
+	noLeaks(t)
+	server := serve(t)
+	model := server.AddModel(&pb.Model{})
+	_, err := dial(t, server.Address).DownloadModel(within(t), model.GetName(), &full{left: 100_000})
+	if !errors.Is(err, errFull) {
+		t.Errorf("got %v, want %v", err, errFull)
+	}
+	if calls := len(server.Calls("DownloadModel")); calls != 1 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
+func TestImport(t *testing.T) {
+	server := serve(t)
+	client := dial(t, server.Address)
+	bundle := bytes.Repeat([]byte("bundle"), 500_000)
+	server.Fail("ImportModel", status.Error(codes.Unavailable, "gone"))
+	model, err := client.ImportModel(within(t), bytes.NewReader(bundle), kohort.DisplayName("Imported"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(bundle)
+	if model.GetDisplayName() != "Imported" || !bytes.Equal(model.GetBundleDigest(), digest[:]) {
+		t.Errorf("got %v", model)
+	}
+}
