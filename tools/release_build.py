@@ -64,7 +64,7 @@ def python(tree: Path) -> list[Path]:
 def java(tree: Path) -> list[Path]:
     """The jar, its sources and its Javadoc, and the pom."""
     package = tree / "clients" / "java"
-    run("mvn", "-B", "-ntp", "-q", "-Prelease", "-DskipTests", "package", cwd=package)
+    run("mvn", "-B", "-ntp", "-Prelease", "-DskipTests", "package", cwd=package)
     return [*sorted((package / "target").glob("kohort-client-*.jar")), package / "pom.xml"]
 
 

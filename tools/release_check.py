@@ -28,15 +28,14 @@ VERSIONS = {
     "clients/python/pyproject.toml": r'^version = "(.+)"',
     "clients/python/kohort/version.py": r'^__version__ = "(.+)"',
     "pyproject.toml": r'^version = "(.+)"',
-    "clients/java/pom.xml": r"<artifactId>kohort-client</artifactId>\s*<version>(.+?)</version>",
     "clients/java/README.md": r"<artifactId>kohort-client</artifactId>\s*<version>(.+?)</version>",
     "clients/java/src/main/java/**/*.java": r'"kohort-java/(\d[^"]*)"|VERSION = "(.+?)"',
     "clients/go/kohort/*.go": r'"kohort-go/(\d[^"]*)"|[vV]ersion\s*=\s*"(.+?)"',
     "clients/node/package.json": r'^  "version": "(.+)"',
     "clients/node/package-lock.json": r'"name": "kohort-node-example",\s*"version": "(.+)"',
-    "examples/**/pom.xml": r"<artifactId>kohort-client</artifactId>\s*<version>(.+?)</version>",
+    "clients/java/**/pom.xml": r"<artifactId>kohort-client</artifactId>\s*<version>(.+?)</version>",
 }
-LARGEST = 2 << 20  # bytes of an artefact; each is well below a megabyte or two today
+LARGEST = 4 << 20  # bytes of an artefact; the largest has 2 MiB
 JAVA_11 = 55  # the major version of its class files
 
 # Whom an artefact may name: specifications, the project itself, pages that a licence or Javadoc points to.
@@ -103,13 +102,13 @@ def versions(version: str) -> Iterator[str]:
 
 def contents(archive: Path, trees: list[Path]) -> Iterator[str]:
     """A licence, a sensible size, nothing of this machine and no host that nobody knows."""
+    # What the javadoc tool brings along has licences and sources of its own.
+    ours = "javadoc" not in archive.name
     if archive.stat().st_size > LARGEST:
         yield f"{archive.stat().st_size:,} bytes"
     held = members(archive)
     licence = (ROOT / "LICENSE").read_bytes()
-    if archive.suffix in (".whl", ".gz", ".jar", ".zip") and not any(
-        Path(name).name == "LICENSE" and data == licence for name, data in held.items()
-    ):
+    if ours and not any(Path(name).name == "LICENSE" and data == licence for name, data in held.items()):
         yield "no LICENSE, or another than the repository's"
     here = [str(folder).encode() for folder in (ROOT, *trees, Path.home())]
     for name, data in held.items():
@@ -117,7 +116,7 @@ def contents(archive: Path, trees: list[Path]) -> Iterator[str]:
             yield f"{name} holds a path of this machine"
         elif path := SOMEONES_FOLDER.search(data):
             yield f"{name} holds the path {path[0].decode()}"
-        if "javadoc" not in archive.name:  # what the javadoc tool brings along names its own sources
+        if ours:
             for host in sorted({host for host in HOST.findall(data) if not KNOWN_HOSTS.fullmatch(host)}):
                 yield f"{name} names the host {host.decode()}"
 
