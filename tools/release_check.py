@@ -87,7 +87,7 @@ class Report:
 def versions(version: str) -> Iterator[str]:
     """Every place says the same."""
     for pattern, said in VERSIONS.items():
-        files = sorted(ROOT.glob(pattern))
+        files = sorted(file for file in ROOT.glob(pattern) if "target" not in file.parts)
         found = [
             (file, next(filter(None, match.groups())))
             for file in files
