@@ -129,11 +129,11 @@ class Wire:
         self._listener.close()
         self.cut()
 
-    def _breaks(self, size: int, from_server: bool) -> bool:
-        """Told of so many bytes before they are passed on: whether they are lost and all is cut instead."""
+    def _breaks(self, data: bytes, from_server: bool) -> bool:
+        """Shown what comes before it is passed on: whether it is lost and all is cut instead."""
         if not from_server or self._budget is None:
             return False
-        self._budget -= size
+        self._budget -= len(data)
         if self._budget > 0:
             return False
         self._budget = None
@@ -161,7 +161,7 @@ class Wire:
     def _pump(self, source: socket.socket, sink: socket.socket, from_server: bool) -> None:
         try:
             while data := source.recv(65536):
-                if self._breaks(len(data), from_server):
+                if self._breaks(data, from_server):
                     self.cut()
                     return
                 sink.sendall(data)

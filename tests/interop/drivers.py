@@ -71,7 +71,14 @@ class Driver:
             words, cwd=ROOT, env=_environment() | said, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
-    def with_flags(self, flags: Mapping[str, list[str]]) -> Driver:
+    def peak(self, file: Path, *words: Any) -> tuple[Any, int]:
+        """What a call prints, and the largest resident set of the program in bytes."""
+        small = self._with_flags(SMALL_HEAP)
+        before = [sys.executable, "-S", "-E", str(Path(__file__).with_name("peak.py")), str(file)]
+        with small.start(*words, before=before) as process:
+            return finish(process).value, int(file.read_text())
+
+    def _with_flags(self, flags: Mapping[str, list[str]]) -> Driver:
         """The same program under its runtime's own flags, where there are any for its language."""
         program, *rest = self.words
         return Driver(self.language, (program, *flags.get(self.language, []), *rest))

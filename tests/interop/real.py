@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -42,6 +43,8 @@ class Real:
     """What the model was trained on."""
     model: str
     bundle: Path
+    spare: Path
+    """The folder of a server that knows the model and does not run."""
 
     def address(self, transport: str) -> str:
         """host:port of a server."""
@@ -51,6 +54,13 @@ class Real:
         """The variables of a driver that may do everything here."""
         token = {"token": self.tokens["trainer"]} if transport == "tls" else {}
         return self.papers.reach(transport) | token
+
+    def another(self, folder: Path, *flags: str) -> Server:
+        """A server of the same data that a test may end, on a port that it keeps over restarts."""
+        shutil.copytree(self.spare, folder, dirs_exist_ok=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        return Server(folder, "--port", str(port), *flags)
 
     def cells(self, start: int, count: int, seed: int, **conditions: Any) -> dict[str, Any]:
         """What a driver must print under `tables`: the cells that the bundle makes in this process."""
@@ -74,6 +84,8 @@ def serve(folder: Path) -> Iterator[Real]:
     with Server(plain) as server, server.client() as client:
         model = client.train(client.upload(file, table="heart"), trainer="copula", seed=1).result().name
         bundle = client.download(model, folder / "model.kohort")
+    spare = folder / "spare"
+    shutil.copytree(plain / "var", spare / "var")
     papers = Papers(folder)
     tokens_file = folder / "tokens.json"
     tokens = {
@@ -96,10 +108,10 @@ def serve(folder: Path) -> Iterator[Real]:
     with ExitStack() as running:
         for transport, words in flags.items():
             if transport != "plain":  # which trains, too
-                shutil.copytree(plain / "var", folder / transport / "var")
+                shutil.copytree(spare, folder / transport)
                 words += ["--devices", ""]
             servers[transport] = running.enter_context(Server(folder / transport, *map(str, words)))
-        yield Real(servers, papers, tokens, file, model, bundle)
+        yield Real(servers, papers, tokens, file, model, bundle, spare)
 
 
 def metric(server: Server, name: str, **labels: str) -> float:

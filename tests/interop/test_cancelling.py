@@ -35,7 +35,7 @@ def test_leaving_a_stream_cancels_it(drive: Driver, fake: Fake, transport: str) 
 def test_a_real_server_stops_making_what_nobody_reads(drive: Driver, real: Real) -> None:
     server, wire = real.servers["plain"], Meter(real.address("plain"))
     before = metric(server, "grpc_server_handled_total", grpc_code="Canceled", **SAMPLE)
-    reading = drive("first", wire.address, real.model, 50_000_000, 1).value
+    reading = drive("first", wire.address, real.model, 3_000_000, 1).value
     assert reading["model"] == real.model
     assert wire.connections == 1
     until(lambda: metric(server, "kohort_streams", **{"class": "sample"}) == 0, "the stream to end", 20)

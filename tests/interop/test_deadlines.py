@@ -9,6 +9,7 @@ import pytest
 from drivers import Driver
 from fake import SHORT_MS, Call, Fake
 from real import Real
+from wires import Meter
 
 from tests.e2e.harness import until
 
@@ -37,12 +38,16 @@ def test_a_stream_that_stalls_ends_at_its_deadline(drive: Driver, fake: Fake, mo
     assert error["request_id"] == call.request_id
 
 
-def test_a_sample_of_a_real_server_ends_at_its_deadline(drive: Driver, real: Real) -> None:
-    words = ("read", real.address("plain"), real.model, 0, 100_000_000, 1, "batches")
+def test_a_slow_sample_of_a_real_server_ends_at_its_deadline(drive: Driver, real: Real) -> None:
+    wire = Meter(real.address("plain"), pace=200_000)
+    words = ("read", wire.address, real.model, 0, 40_000, 1, "batches")
     begun = time.monotonic()
     error = drive(*words, timeout=TIMEOUT).error
-    assert error["code"] == "DEADLINE_EXCEEDED"
+    assert (error["code"], error["reason"]) == ("DEADLINE_EXCEEDED", "")
     assert time.monotonic() - begun < TIMEOUT + LATE
+    assert wire.received > 50_000, "rows came until then"
+    wire.close()
+    assert drive("read", real.address("plain"), real.model, 0, 40_000, 1, "batches").status == 0
 
 
 def test_a_wait_that_the_deadline_has_no_room_for_is_not_begun(drive: Driver, fake: Fake) -> None:

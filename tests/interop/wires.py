@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from tests.e2e.harness import Wire
 
 SMALL_BUFFER = 64 << 10
+PING = bytes([0, 0, 8, 6, 0, 0, 0, 0, 0])
+"""The head of a PING frame that is no answer."""
 
 
 class Meter(Wire):
@@ -23,29 +25,31 @@ class Meter(Wire):
     Attributes:
         received: bytes from the server.
         sent: bytes to it.
+        pings: how many of HTTP/2 the client sent; in plaintext only.
         connections: how many were opened.
     """
 
     def __init__(
         self, target: str, cuts: Iterable[int] = (), sent_cuts: Iterable[int] = (), pace: float | None = None
     ) -> None:
-        self.received = self.sent = self.connections = 0
+        self.received = self.sent = self.pings = self.connections = 0
         self._cuts = {True: sorted(cuts), False: sorted(sent_cuts)}
         self._pace = pace
         super().__init__(target)
 
-    def _breaks(self, size: int, from_server: bool) -> bool:
+    def _breaks(self, data: bytes, from_server: bool) -> bool:
         if from_server:
-            self.received += size
+            self.received += len(data)
             if self._pace:
-                time.sleep(size / self._pace)
+                time.sleep(len(data) / self._pace)
         else:
-            self.sent += size
+            self.sent += len(data)
+            self.pings += data.count(PING)
         cuts, passed = self._cuts[from_server], self.received if from_server else self.sent
         broken = bool(cuts) and passed >= cuts[0]
         while cuts and passed >= cuts[0]:
             del cuts[0]
-        return broken or super()._breaks(size, from_server)
+        return broken or super()._breaks(data, from_server)
 
     def _reach(self) -> socket.socket:
         self.connections += 1

@@ -1,0 +1,84 @@
+"""Long streams and long silences: memory stays flat, connections live, a drain loses nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from drivers import Driver, Outcome, together
+from real import HEART, Real
+from wires import Meter
+
+from tests.e2e.harness import until
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
+
+MEBIBYTE = 1 << 20
+FEW, MANY = 20_000, 800_000
+GROWTH = 48 * MEBIBYTE
+IDLE = 100
+"""Seconds: three intervals of the default keepalive and some more."""
+
+
+@pytest.mark.parametrize("how", ["batches", "rows", "csv"])
+def test_a_hundred_megabytes_pass_in_bounded_memory(
+    drive: Driver, real: Real, how: str, tmp_path: Path
+) -> None:
+    wire = Meter(real.address("plain"))
+    rows = MANY if how == "batches" else MANY // 4
+    small, base = drive.peak(tmp_path / "few", "read", wire.address, real.model, 0, FEW, 1, how)
+    before = wire.received
+    large, peak = drive.peak(tmp_path / "many", "read", wire.address, real.model, 0, rows, 1, how)
+    assert (small["rows"], large["rows"]) == ({"heart": str(FEW)}, {"heart": str(rows)})
+    assert large["streams"] == 1
+    assert wire.received - before > 100 * MEBIBYTE * rows / MANY
+    assert peak - base < GROWTH, f"{base >> 20} MiB for a few rows, {peak >> 20} MiB for many"
+    wire.close()
+
+
+@pytest.mark.slow
+def test_a_connection_outlives_silence(fleet: dict[str, Driver], real: Real) -> None:
+    wires = {language: Meter(real.address("plain")) for language in fleet}
+    running = together(fleet, lambda drive: drive("idle", wires[drive.language].address, real.model, IDLE))
+    until(lambda: all(wire.received for wire in wires.values()), "all to ask")
+    time.sleep(5)
+    early = {language: wire.pings for language, wire in wires.items()}
+    for language, outcome in running().items():
+        assert outcome.value == {"model": real.model}
+        assert wires[language].connections == 1, f"{language} had to connect again"
+        assert wires[language].pings - early[language] >= 2, f"{language} sends no pings"
+        wires[language].close()
+    assert "too_many_pings" not in real.servers["plain"].log()
+
+
+def test_a_drain_loses_no_row_and_no_event(fleet: dict[str, Driver], real: Real, tmp_path: Path) -> None:
+    units, seed = 40_000, 3
+    lease = ("--lease-seconds", "4", "--heartbeat-seconds", "0.5")
+    server = real.another(tmp_path, "--drain-grace-seconds", "0.5", *lease)
+    with server:
+        with server.client() as client:
+            job = client.train(client.upload(HEART, table="heart"), "slow", seed=1, steps=60).name
+        address = server.address
+        wires = {language: Meter(address, pace=1.5e6) for language in fleet}
+
+        def sample(drive: Driver) -> Outcome:
+            return drive("sample", wires[drive.language].address, real.model, 0, units, seed)
+
+        samples = together(fleet, sample)
+        follows = together(fleet, lambda drive: drive("follow", address, job, 0))
+        until(lambda: all(wire.received > 500_000 for wire in wires.values()), "all to be under way")
+        assert server.stop() == 0, server.log()
+        server.start()
+        assert server.address == address
+        expected = real.cells(0, units, seed)
+        for language, outcome in samples().items():
+            assert outcome.value["tables"] == expected, language
+            assert outcome.value["streams"] >= 2, f"{language} had read all before the drain"
+        with server.client() as client:
+            client.job(job).wait()
+            events = len(list(client.job(job).events()))
+        for language, outcome in follows().items():
+            reading = outcome.value
+            assert (reading["events"], reading["sequences"]) == (events, [1, events]), language
+            assert reading["state"] == "SUCCEEDED"
