@@ -38,10 +38,11 @@ VERSIONS = {
 LARGEST = 4 << 20  # bytes of an artefact; the largest has 2 MiB
 JAVA_11 = 55  # the major version of its class files
 
-# Whom an artefact may name: specifications, the project itself, pages that a licence or Javadoc points to.
+# Whom an artefact may name: specifications, the project itself, pages that a licence or Javadoc points to, and
+# names that can never be anybody's.
 KNOWN_HOSTS = re.compile(
     rb"(?:[\w-]+\.)*(?:apache\.org|github\.com|example\.(?:com|org|net)|w3\.org|oracle\.com|java\.net"
-    rb"|openjdk\.org|localhost|google\.com|grpc\.io|protobuf\.dev|golang\.org|go\.dev)"
+    rb"|openjdk\.org|localhost|google\.com|grpc\.io|protobuf\.dev|golang\.org|go\.dev|\w+\.(?:example|invalid|test))"
 )
 HOST = re.compile(rb"[a-z]{3,}://([\w.-]+\.[a-z]{2,}|localhost)")
 SOMEONES_FOLDER = re.compile(rb"(?<![\w./-])/(?:home|root|Users|work)/[\w.-]+/")
