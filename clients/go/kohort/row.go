@@ -81,7 +81,7 @@ func Cell[T any](row Row, column string) (T, error) {
 	found := row.batch.Column(column)
 	if found == nil {
 		return cell, &MappingError{
-			Table: row.Table(), Column: column, Type: target.Type().String(), Message: "there is no such column",
+			Table: row.Table(), Column: column, Type: target.Type().String(), Message: noColumn,
 		}
 	}
 	set, wrong := setterOf(found.info, target.Type())

@@ -31,6 +31,8 @@ type Sample struct {
 	asked  *pb.SampleRequest
 	table  string
 	wrong  error
+	// partial makes the rows to complete once the model's schema is known; nil: none.
+	partial func(context.Context, *pb.Schema) (*partialRows, error)
 
 	lock  sync.Mutex
 	state *sampleState
@@ -57,11 +59,12 @@ func (c *Client) Sample(model string, units int64, options ...SampleOption) *Sam
 			s.wrong = err
 		}
 	}
+	told := s.asked.AugmentationFactor != nil || s.partial != nil
 	switch start := s.asked.GetStartUnit(); {
 	case s.wrong != nil:
-	case s.asked.AugmentationFactor != nil && units != 0:
-		s.wrong = wrongUse("say how many: with an AugmentationFactor the units are 0")
-	case start < 0 || start >= maxUnits, s.asked.AugmentationFactor == nil && (units < 1 || units > maxUnits-start):
+	case told && units != 0:
+		s.wrong = wrongUse("say how many: with AugmentationFactor or Complete the units are 0")
+	case start < 0 || start >= maxUnits, !told && (units < 1 || units > maxUnits-start):
 		s.wrong = wrongUse("a sample has at least 1 unit, its start is at least 0, and both together are at most 2^53")
 	}
 	return s
@@ -161,12 +164,13 @@ func (s *Sample) batches(ctx context.Context, single bool) iter.Seq2[*Batch, err
 			yield(nil, s.wrong)
 			return
 		}
+		state, err := s.begin(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
 		attempts, cancel := s.client.attempts(ctx, s.client.settings.timeouts.Transfer)
 		defer cancel() // ends the call where the loop is left
-		state := newSampleState(proto.Clone(s.asked).(*pb.SampleRequest))
-		s.lock.Lock()
-		s.state = state
-		s.lock.Unlock()
 		for {
 			left, err := s.stream(attempts, state, single, yield)
 			if left || err == nil {
@@ -184,17 +188,34 @@ func (s *Sample) batches(ctx context.Context, single bool) iter.Seq2[*Batch, err
 	}
 }
 
+// begin makes the state of a reading.
+func (s *Sample) begin(ctx context.Context) (*sampleState, error) {
+	asked := proto.CloneOf(s.asked)
+	var partial *partialRows
+	if s.partial != nil {
+		model, err := s.client.Model(ctx, asked.GetModel())
+		if err != nil {
+			return nil, err
+		}
+		if partial, err = s.partial(ctx, model.GetSchema()); err != nil {
+			return nil, err
+		}
+		asked.UnitCount = int64(partial.len())
+	}
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.state = newSampleState(asked, partial)
+	return s.state, nil
+}
+
 // stream reads one stream. It gives nil at its good end, and whether the loop was
 // left.
 func (s *Sample) stream(
 	attempts *attempts, state *sampleState, single bool, yield func(*Batch, error) bool,
 ) (left bool, err error) {
 	s.lock.Lock()
-	request, err := state.request()
+	request := state.request()
 	s.lock.Unlock()
-	if err != nil {
-		return false, err
-	}
 	stream, err := s.client.sampling.Sample(attempts.ctx(), request)
 	if err != nil {
 		return false, err

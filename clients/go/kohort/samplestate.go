@@ -17,6 +17,7 @@ import (
 // own digest, every stream that ends with its trailer.
 type sampleState struct {
 	asked   *pb.SampleRequest
+	partial *partialRows     // nil: none
 	header  *pb.SampleHeader // of the first stream
 	tables  map[string]*tableInfo
 	next    int64 // units below were handed on
@@ -34,8 +35,8 @@ type sampleState struct {
 	rows         map[string]int64
 }
 
-func newSampleState(asked *pb.SampleRequest) *sampleState {
-	state := &sampleState{asked: asked, next: asked.GetStartUnit(), end: -1}
+func newSampleState(asked *pb.SampleRequest, partial *partialRows) *sampleState {
+	state := &sampleState{asked: asked, partial: partial, next: asked.GetStartUnit(), end: -1}
 	if asked.AugmentationFactor == nil {
 		state.end = asked.GetStartUnit() + asked.GetUnitCount()
 	}
@@ -48,7 +49,7 @@ func integrity(format string, about ...any) error {
 
 // request asks for the units that are missing, from a server that gives the same
 // bytes.
-func (s *sampleState) request() (*pb.SampleRequest, error) {
+func (s *sampleState) request() *pb.SampleRequest {
 	s.streams++
 	s.begun, s.from, s.trailer = false, s.next, nil
 	s.pending, s.dictionaries = nil, newDictionaries()
@@ -67,14 +68,10 @@ func (s *sampleState) request() (*pb.SampleRequest, error) {
 		seed := s.header.GetSeed()
 		request.Seed, request.RuntimeFingerprint = &seed, s.header.GetRuntimeFingerprint()
 	}
-	if partial := s.asked.GetPartialRows(); partial != nil {
-		rest, err := partialFrom(partial, s.next-s.asked.GetStartUnit())
-		if err != nil {
-			return nil, err
-		}
-		request.PartialRows = rest
+	if s.partial != nil {
+		request.PartialRows = s.partial.from(int(s.next - s.asked.GetStartUnit()))
 	}
-	return request, nil
+	return request
 }
 
 // take takes a message and gives the batches that are ready with it.

@@ -37,6 +37,22 @@ func isSQLNull(kind reflect.Type) bool {
 	return kind.PkgPath() == sqlPackage && strings.HasPrefix(kind.Name(), sqlPrefix)
 }
 
+func isWhole(kind reflect.Type) bool {
+	return kind.Kind() >= reflect.Int && kind.Kind() <= reflect.Int64
+}
+
+func isUnsigned(kind reflect.Type) bool {
+	return kind.Kind() >= reflect.Uint && kind.Kind() <= reflect.Uint64
+}
+
+func isFloat(kind reflect.Type) bool {
+	return kind.Kind() == reflect.Float32 || kind.Kind() == reflect.Float64
+}
+
+func isTexts(kind reflect.Type) bool {
+	return kind.Kind() == reflect.Slice && kind.Elem().Kind() == reflect.String
+}
+
 // fillerOf gives the filler of a column and a type. The text says why they do not
 // fit each other.
 func fillerOf(info *pb.Column, kind reflect.Type) (filler, string) {
@@ -111,8 +127,7 @@ func setterOf(info *pb.Column, kind reflect.Type) (setter, string) {
 	}
 	set := plainSetter(info.GetStorage(), kind)
 	if set == nil {
-		storage := strings.ToLower(strings.TrimPrefix(info.GetStorage().String(), "STORAGE_"))
-		return nil, "the column holds cells of storage " + storage + ", which this type does not hold"
+		return nil, "this type does not hold cells of storage " + storageName(info.GetStorage())
 	}
 	if info.GetStorage() == pb.Storage_STORAGE_STRING_LIST {
 		return set, "" // a slice can be nil
@@ -128,23 +143,20 @@ func setterOf(info *pb.Column, kind reflect.Type) (setter, string) {
 // plainSetter gives the setter for cells that are not null; nil where the type does
 // not hold them.
 func plainSetter(storage pb.Storage, kind reflect.Type) setter {
-	whole, unsigned, float := kind.Kind() >= reflect.Int && kind.Kind() <= reflect.Int64,
-		kind.Kind() >= reflect.Uint && kind.Kind() <= reflect.Uint64,
-		kind.Kind() == reflect.Float32 || kind.Kind() == reflect.Float64
 	switch storage {
 	case pb.Storage_STORAGE_BOOL:
 		if kind.Kind() == reflect.Bool {
 			return func(to reflect.Value, c *Column, i int) string { to.SetBool(c.bools[i]); return "" }
 		}
 	case pb.Storage_STORAGE_INT64:
-		if whole && kind != goDuration {
+		if isWhole(kind) && kind != goDuration {
 			return setInt
 		}
-		if unsigned {
+		if isUnsigned(kind) {
 			return setUint
 		}
 	case pb.Storage_STORAGE_DOUBLE:
-		if float {
+		if isFloat(kind) {
 			return func(to reflect.Value, c *Column, i int) string { return setFloat(to, c.doubles[i]) }
 		}
 	case pb.Storage_STORAGE_DECIMAL:
@@ -154,7 +166,7 @@ func plainSetter(storage pb.Storage, kind reflect.Type) setter {
 				return ""
 			}
 		}
-		if float {
+		if isFloat(kind) {
 			return func(to reflect.Value, c *Column, i int) string { return setFloat(to, c.Decimal(i).Float64()) }
 		}
 	case pb.Storage_STORAGE_DATE, pb.Storage_STORAGE_DATETIME:
@@ -179,7 +191,7 @@ func plainSetter(storage pb.Storage, kind reflect.Type) setter {
 			return func(to reflect.Value, c *Column, i int) string { to.SetString(c.Text(i)); return "" }
 		}
 	case pb.Storage_STORAGE_STRING_LIST:
-		if kind.Kind() == reflect.Slice && kind.Elem().Kind() == reflect.String {
+		if isTexts(kind) {
 			return setList
 		}
 	}

@@ -105,6 +105,8 @@ type plannedField struct {
 	fill   filler
 }
 
+const noColumn = "there is no such column"
+
 // A field is an exported field of a struct with a tag.
 type field struct {
 	path    []int
@@ -121,7 +123,7 @@ func planRows(kind reflect.Type, schema *pb.TableSchema) (*rowPlan, error) {
 	}
 	plan := &rowPlan{table: schema.GetName()}
 	for _, field := range fields {
-		column, wrong := -1, "there is no such column"
+		column, wrong := -1, noColumn
 		for i, info := range schema.GetColumns() {
 			if info.GetName() == field.column {
 				column, wrong = i, ""
