@@ -20,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 ##@ Use
 .PHONY: help setup demo reports serve
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Build .venv with everything (minutes and 7 GB the first time, nothing after)
 
@@ -63,7 +63,7 @@ verify-proto: setup $(TOOLS)/.ready ## The generated code is fresh, the contract
 	@for image in protos/baseline/*.binpb; do $(BIN)/buf breaking --against $$image; done
 	@echo "stubs fresh, contract compatible with every baseline"
 
-interop: setup ## Clients in four languages against the real server; Go 1.24, JDK 11, Maven, Node 18 (skips what is missing)
+interop: setup ## Clients in four languages against the real server (needs Go, a JDK, Maven, Node; skips what is missing)
 	$(BIN)/python -m pytest -m interop $(ARGS)
 
 release-check: setup $(TOOLS)/.ready ## Build wheel, jars, Go module and Node package into dist/ and check each
@@ -120,5 +120,5 @@ $(PEERS)/.ready: requirements/peers.txt
 	@touch $@
 
 clean: ## Remove what was built, demo output and local data (not .venv)
-	rm -rf build dist clients/java/target clients/node/node_modules var out/*.csv out/*.kohort out/*.png .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist clients/java/target clients/java/example/target clients/node/node_modules var out/*.csv out/*.kohort out/*.png .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
