@@ -143,12 +143,12 @@ export class SampleState {
 
   #takeDictionary({ table, column, firstIndex, values, total }) {
     const key = JSON.stringify([table, column]);
-    const known = firstIndex === 0 ? { values: [], total } : this.#dictionaries.get(key);
-    if (known?.values.length !== firstIndex || known.total !== total) {
+    if (firstIndex === 0) this.#dictionaries.set(key, { values: [], total });
+    const known = this.#dictionaries.get(key);
+    if (!known || known.values.length !== firstIndex || known.total !== total) {
       throw new IntegrityError(`${table}.${column}: a dictionary chunk is missing or repeated`);
     }
     for (const value of values) known.values.push(value);
-    this.#dictionaries.set(key, known);
   }
 
   #takeBatch(message) {
