@@ -67,9 +67,11 @@ def output(*words: str | Path, cwd: Path) -> str:
 
 
 def check_rows(text: str) -> None:
-    """Several lines with the age and the cholesterol of somebody: three digits and two, among others."""
-    rows = [line for line in text.splitlines() if len(re.findall(r"-?\d+(?:\.\d+)?", line)) >= 2]
-    assert len(rows) >= 3, text
+    """At least five lines, not all alike, each with somebody's age among other numbers."""
+    numbers = [re.findall(r"(?<![\w.])\d+(?![\w.]*\w)", line) for line in text.splitlines()]
+    rows = [found for found in numbers if len(found) >= 2 and any(20 <= int(n) <= 90 for n in found)]
+    assert len(rows) >= 5, text
+    assert len({tuple(row) for row in rows}) >= 3, text
 
 
 def test_python(server: str, project: Path) -> None:
@@ -92,7 +94,7 @@ def test_java(server: str, project: Path) -> None:
     need("mvn")
     quiet = ("mvn", "--batch-mode", "--no-transfer-progress", "--quiet")
     with alone():
-        command(*quiet, "install", "-DskipTests", cwd=JAVA)
+        command(*quiet, "install", "-Dmaven.test.skip=true", cwd=JAVA)
     page = JAVA / "README.md"
     source = addressed(printed(page, "java"), server)
     name = re.search(r"^(?:public )?(?:final )?class (\w+)", source, re.MULTILINE)
@@ -105,7 +107,8 @@ def test_java(server: str, project: Path) -> None:
   <artifactId>hospital</artifactId>
   <version>1</version>
   <properties>
-    <maven.compiler.release>{17 if "record " in source else 11}</maven.compiler.release>
+    <maven.compiler.source>11</maven.compiler.source>
+    <maven.compiler.target>11</maven.compiler.target>
     <project.build.sourceEncoding>UTF-8</project.build.sourceEncoding>
   </properties>
   <dependencies>
@@ -113,7 +116,8 @@ def test_java(server: str, project: Path) -> None:
   </dependencies>
 </project>
 """)
-    command(*quiet, "compile", "dependency:copy-dependencies", cwd=project)
+    copy = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+    command(*quiet, "compile", copy, cwd=project)
     path = os.pathsep.join(("target/classes", "target/dependency/*"))
     check_rows(output("java", "-cp", path, name[1], cwd=project))
 
