@@ -5,11 +5,12 @@
 import { loadPackageDefinition } from "@grpc/grpc-js";
 import { fromJSON } from "@grpc/proto-loader";
 import protobuf from "protobufjs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The folder that holds kohort/v1/*.proto. Whoever copies this client elsewhere changes this line. */
-const FOLDER = fileURLToPath(new URL("../../protos", import.meta.url));
+/** The folder that holds kohort/v1/*.proto: packed along with the client, or that of this repository. */
+const FOLDER = ["./protos", "../../protos"].map((path) => fileURLToPath(new URL(path, import.meta.url))).find(existsSync) ?? "";
 
 const FILES = ["capabilities", "dataset", "sampling", "training"];
 
