@@ -39,7 +39,7 @@ type patient struct {
 	Drugs   []string            `kohort:"drugs"`
 	Remark  sql.Null[string]    `kohort:"remark"`
 	Ignored int
-	unseen  int
+	_       int
 }
 
 func TestRowsIntoStructs(t *testing.T) {
