@@ -1,4 +1,4 @@
-"""The Java client as it is built and used: its own tests, its artefacts, and a hospital's service with a database."""
+"""The Java client as it is built and used: its tests, its artefacts, and a service with a database."""
 
 from __future__ import annotations
 

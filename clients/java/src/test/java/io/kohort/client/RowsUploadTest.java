@@ -31,7 +31,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 class RowsUploadTest {
-  private UploadSink sink;
+  private EchoServer server;
   private KohortClient client;
 
   @BeforeEach
@@ -41,15 +41,15 @@ class RowsUploadTest {
 
   private void listen(int breaks) throws Exception {
     close();
-    sink = new UploadSink(breaks);
-    client = KohortClient.builder(sink.address()).build();
+    server = new EchoServer(breaks);
+    client = KohortClient.builder(server.address()).build();
   }
 
   @AfterEach
   void close() {
     if (client != null) {
       client.close();
-      sink.close();
+      server.close();
     }
   }
 
@@ -96,23 +96,23 @@ class RowsUploadTest {
     Dataset dataset =
         client.uploadRows("patients", patients).columns(Patient.class).subjectKey("id").displayName("three").send();
     assertEquals(3, dataset.getRowCountsOrThrow("patients"));
-    assertEquals("id", sink.headers.get(0).getSchema().getTables(0).getSubjectKey());
-    assertEquals(Arrays.asList(1.5, null, 3.5), sink.cells("Größe"));
-    assertEquals(List.of(40L, 41L, 42L), sink.cells("age"));
-    assertEquals(List.of("F", "M", "F"), sink.cells("sex"));
-    assertEquals("[70.500, 70.500, 88.125]", sink.cells("weight").toString());
-    assertEquals(Arrays.asList(null, false, true), sink.cells("smoker"));
-    assertEquals(LocalDate.of(2795, 2, 28), sink.cells("born").get(0));
-    assertEquals(LocalDateTime.parse("1969-12-31T23:59:59.000001"), sink.cells("admitted").get(1));
-    assertEquals(Instant.parse("2262-04-12T00:00:00Z"), sink.cells("seen").get(2));
-    assertEquals(Instant.parse("2020-01-01T00:00:00Z"), sink.cells("sent").get(0));
-    assertEquals(Duration.ofSeconds(-1), sink.cells("stay").get(0));
-    assertEquals(Arrays.asList(List.of("I10", "日本語", "I10"), null, List.of()), sink.cells("codes"));
-    assertEquals(Long.MIN_VALUE, sink.cells("number").get(0));
-    assertTrue(sink.column("smoker").getNullable());
-    assertFalse(sink.column("age").getNullable());
-    assertEquals(ColumnKind.COLUMN_KIND_DATE, sink.column("born").getKind());
-    assertEquals("UTC", sink.column("sent").getTimeZone());
+    assertEquals("id", server.headers.get(0).getSchema().getTables(0).getSubjectKey());
+    assertEquals(Arrays.asList(1.5, null, 3.5), server.cells("Größe"));
+    assertEquals(List.of(40L, 41L, 42L), server.cells("age"));
+    assertEquals(List.of("F", "M", "F"), server.cells("sex"));
+    assertEquals("[70.500, 70.500, 88.125]", server.cells("weight").toString());
+    assertEquals(Arrays.asList(null, false, true), server.cells("smoker"));
+    assertEquals(LocalDate.of(2795, 2, 28), server.cells("born").get(0));
+    assertEquals(LocalDateTime.parse("1969-12-31T23:59:59.000001"), server.cells("admitted").get(1));
+    assertEquals(Instant.parse("2262-04-12T00:00:00Z"), server.cells("seen").get(2));
+    assertEquals(Instant.parse("2020-01-01T00:00:00Z"), server.cells("sent").get(0));
+    assertEquals(Duration.ofSeconds(-1), server.cells("stay").get(0));
+    assertEquals(Arrays.asList(List.of("I10", "日本語", "I10"), null, List.of()), server.cells("codes"));
+    assertEquals(Long.MIN_VALUE, server.cells("number").get(0));
+    assertTrue(server.column("smoker").getNullable());
+    assertFalse(server.column("age").getNullable());
+    assertEquals(ColumnKind.COLUMN_KIND_DATE, server.column("born").getKind());
+    assertEquals("UTC", server.column("sent").getTimeZone());
   }
 
   @Test
@@ -126,9 +126,9 @@ class RowsUploadTest {
             .setScale(3)
             .build();
     client.uploadRows("t", List.of("I10", "")).text("code", row -> row).declare(declared).send();
-    assertEquals("ICD-10-CM", sink.column("code").getVocabulary());
-    assertEquals(0, sink.column("code").getScale());
-    assertEquals(List.of("I10", ""), sink.cells("code"));
+    assertEquals("ICD-10-CM", server.column("code").getVocabulary());
+    assertEquals(0, server.column("code").getScale());
+    assertEquals(List.of("I10", ""), server.cells("code"));
   }
 
   @Test
@@ -142,23 +142,23 @@ class RowsUploadTest {
         .text("many", i -> "the text number " + i) // too many for a dictionary
         .bool("even", i -> i % 2 == 0)
         .send();
-    assertTrue(sink.largest < 1 << 20, "largest message " + sink.largest);
-    assertTrue(sink.batchRows.size() > 5 && sink.batchRows.get(0) > 5000, sink.batchRows.toString());
-    assertEquals(rows, sink.cells("n").size());
-    assertEquals(0L, sink.cells("n").get(0));
-    assertEquals(rows - 1L, sink.cells("n").get(rows - 1));
-    assertEquals(null, sink.cells("few").get(7 * 1000));
-    assertEquals("category 99", sink.cells("few").get(99));
-    assertEquals("the text number 0", sink.cells("many").get(0));
-    assertEquals("the text number 299999", sink.cells("many").get(rows - 1));
+    assertTrue(server.largest < 1 << 20, "largest message " + server.largest);
+    assertTrue(server.batchRows.size() > 5 && server.batchRows.get(0) > 5000, server.batchRows.toString());
+    assertEquals(rows, server.cells("n").size());
+    assertEquals(0L, server.cells("n").get(0));
+    assertEquals(rows - 1L, server.cells("n").get(rows - 1));
+    assertEquals(null, server.cells("few").get(7 * 1000));
+    assertEquals("category 99", server.cells("few").get(99));
+    assertEquals("the text number 0", server.cells("many").get(0));
+    assertEquals("the text number 299999", server.cells("many").get(rows - 1));
   }
 
   @Test
   void longTextsStayBelowTheLimitOfAMessage() {
     String text = "é".repeat(300_000);
     client.uploadRows("t", List.of(0, 1, 2, 3)).text("note", i -> i + text).send();
-    assertTrue(sink.largest < 3_500_000, "largest message " + sink.largest);
-    assertEquals("3" + text, sink.cells("note").get(3));
+    assertTrue(server.largest < 3_500_000, "largest message " + server.largest);
+    assertEquals("3" + text, server.cells("note").get(3));
     String endless = "x".repeat(3_000_000);
     refused("LIMIT_EXCEEDED", "t", client.uploadRows("t", List.of(0)).text("note", i -> endless));
   }
@@ -168,10 +168,10 @@ class RowsUploadTest {
     listen(2);
     Iterator<Integer> once = Stream.iterate(0, i -> i + 1).limit(200_000).iterator();
     client.uploadRows("t", once).integer("n", i -> i).number("x", i -> i / 3.0).send();
-    assertEquals(3, sink.headers.size());
-    assertEquals(1, sink.headers.stream().map(header -> header.getRequestId()).distinct().count());
+    assertEquals(3, server.headers.size());
+    assertEquals(1, server.headers.stream().map(header -> header.getRequestId()).distinct().count());
     assertEquals(
-        IntStream.range(0, 200_000).mapToObj(Long::valueOf).collect(Collectors.toList()), sink.cells("n"));
+        IntStream.range(0, 200_000).mapToObj(Long::valueOf).collect(Collectors.toList()), server.cells("n"));
   }
 
   @Test
@@ -191,7 +191,7 @@ class RowsUploadTest {
     assertThrows(IllegalArgumentException.class, () -> rows().decimal("x", 13, pi));
     assertThrows(IllegalArgumentException.class, () -> client.uploadRows("t", List.of()).columns(Object.class));
     assertThrows(IllegalStateException.class, () -> rows().send());
-    assertEquals(List.of(), sink.headers);
+    assertEquals(List.of(), server.headers);
   }
 
   @Test

@@ -3,6 +3,7 @@
 package io.kohort.client.jdbc;
 
 import java.math.BigDecimal;
+import java.math.RoundingMode;
 import java.sql.PreparedStatement;
 import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
@@ -74,6 +75,8 @@ final class JdbcCell {
       into.setObject(i, ((LocalDateTime) cell).atOffset(ZoneOffset.UTC));
     } else if (cell instanceof LocalDate && type != Types.DATE) {
       into.setObject(i, ((LocalDate) cell).atStartOfDay());
+    } else if (cell instanceof String && type == Types.OTHER) {
+      into.setObject(i, cell, type); // PostgreSQL: lets the server read it, as a uuid for one
     } else {
       into.setObject(i, cell);
     }
@@ -85,7 +88,7 @@ final class JdbcCell {
 
   private static BigDecimal seconds(Duration length) {
     BigDecimal whole = BigDecimal.valueOf(length.getSeconds());
-    return whole.add(BigDecimal.valueOf(length.getNano(), 9)).setScale(6, java.math.RoundingMode.FLOOR);
+    return whole.add(BigDecimal.valueOf(length.getNano(), 9)).setScale(6, RoundingMode.FLOOR);
   }
 
   private boolean isText() {

@@ -2,6 +2,7 @@
 
 package io.kohort.client;
 
+import com.google.protobuf.ByteString;
 import io.grpc.Grpc;
 import io.grpc.InsecureServerCredentials;
 import io.grpc.Server;
@@ -11,6 +12,11 @@ import io.kohort.v1.Column;
 import io.kohort.v1.Dataset;
 import io.kohort.v1.DatasetServiceGrpc;
 import io.kohort.v1.RecordBatch;
+import io.kohort.v1.SampleHeader;
+import io.kohort.v1.SampleRequest;
+import io.kohort.v1.SampleResponse;
+import io.kohort.v1.SampleTrailer;
+import io.kohort.v1.SamplingServiceGrpc;
 import io.kohort.v1.Schema;
 import io.kohort.v1.UploadDatasetRequest;
 import io.kohort.v1.UploadDatasetResponse;
@@ -20,8 +26,11 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/** A server that takes uploads of columns, checks them as the contract says and keeps the last one. */
-public final class UploadSink extends DatasetServiceGrpc.DatasetServiceImplBase implements AutoCloseable {
+/**
+ * A server that takes uploads of columns, checks them as the contract says, keeps the last one, and gives it back as the
+ * sample of any model.
+ */
+public final class EchoServer extends DatasetServiceGrpc.DatasetServiceImplBase implements AutoCloseable {
   /** The headers of all tries. */
   public final List<UploadHeader> headers = new ArrayList<>();
 
@@ -31,6 +40,10 @@ public final class UploadSink extends DatasetServiceGrpc.DatasetServiceImplBase 
   /** Rows of each batch of the last try. */
   public final List<Integer> batchRows = new ArrayList<>();
 
+  /** Whether samples end with a digest that is not theirs. */
+  public volatile boolean altering;
+
+  private final List<UploadDatasetRequest> messages = new ArrayList<>();
   private final Server server;
   private final int breaks;
   private Layout layout;
@@ -40,9 +53,14 @@ public final class UploadSink extends DatasetServiceGrpc.DatasetServiceImplBase 
   private boolean wrong;
 
   /** A server that ends so many tries with UNAVAILABLE after their first batch. */
-  public UploadSink(int breaks) throws IOException {
+  public EchoServer(int breaks) throws IOException {
     this.breaks = breaks;
-    server = Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create()).addService(this).build().start();
+    server =
+        Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
+            .addService(this)
+            .addService(new Sampling())
+            .build()
+            .start();
   }
 
   /** Where it listens. */
@@ -70,7 +88,7 @@ public final class UploadSink extends DatasetServiceGrpc.DatasetServiceImplBase 
     return new StreamObserver<>() {
       @Override
       public void onNext(UploadDatasetRequest message) {
-        synchronized (UploadSink.this) {
+        synchronized (EchoServer.this) {
           if (take(message)) {
             answer.onError(Status.UNAVAILABLE.asRuntimeException());
           }
@@ -82,7 +100,7 @@ public final class UploadSink extends DatasetServiceGrpc.DatasetServiceImplBase 
 
       @Override
       public void onCompleted() {
-        synchronized (UploadSink.this) {
+        synchronized (EchoServer.this) {
           if (wrong || !Arrays.equals(digest.digest(), last().getDigests(0).getSha256().toByteArray())) {
             answer.onError(Status.INVALID_ARGUMENT.withDescription("DIGEST_MISMATCH").asRuntimeException());
             return;
@@ -114,11 +132,14 @@ public final class UploadSink extends DatasetServiceGrpc.DatasetServiceImplBase 
         columns = new ArrayList<>();
         layout.schema.getColumnsList().forEach(column -> columns.add(new ArrayList<>()));
         batchRows.clear();
+        messages.clear();
         return false;
       case DICTIONARY:
+        messages.add(message);
         dictionaries.add(message.getDictionary());
         return false;
       default:
+        messages.add(message);
         RecordBatch batch = message.getBatch();
         Cells[] cells = Decoder.decode(batch, layout, dictionaries);
         byte[] found = digest.add(layout.table(), cells, batch.getRowCount());
@@ -130,6 +151,34 @@ public final class UploadSink extends DatasetServiceGrpc.DatasetServiceImplBase 
           }
         }
         return headers.size() <= breaks;
+    }
+  }
+
+  private final class Sampling extends SamplingServiceGrpc.SamplingServiceImplBase {
+    @Override
+    public void sample(SampleRequest request, StreamObserver<SampleResponse> answer) {
+      synchronized (EchoServer.this) {
+        long rows = columns.get(0).size();
+        SampleHeader.Builder header = SampleHeader.newBuilder().setModel(request.getModel()).setUnitCount(rows);
+        header.setSchema(last().getSchema()).setSynthetic(true);
+        answer.onNext(SampleResponse.newBuilder().setHeader(header).build());
+        long next = 0;
+        for (UploadDatasetRequest message : messages) {
+          SampleResponse.Builder part = SampleResponse.newBuilder();
+          if (message.hasDictionary()) {
+            answer.onNext(part.setDictionary(message.getDictionary()).build());
+          } else {
+            RecordBatch.Builder batch = message.getBatch().toBuilder().setFirstUnit(next);
+            next += batch.getRowCount();
+            answer.onNext(part.setBatch(batch.setNextUnit(next)).build());
+          }
+        }
+        SampleTrailer.Builder trailer = SampleTrailer.newBuilder().setUnitCount(rows);
+        trailer.putRowCounts(layout.table(), rows);
+        trailer.setDigest(altering ? ByteString.EMPTY : last().getDigests(0).getSha256());
+        answer.onNext(SampleResponse.newBuilder().setTrailer(trailer).build());
+        answer.onCompleted();
+      }
     }
   }
 }
