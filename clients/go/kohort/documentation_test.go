@@ -3,11 +3,13 @@
 package kohort
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -85,6 +87,27 @@ func TestEverythingExportedIsDocumented(t *testing.T) {
 	}
 	if seen < 150 {
 		t.Errorf("only %d names were looked at", seen)
+	}
+}
+
+// TestTheReadmeTellsEveryError that [errors.Is] tells apart.
+func TestTheReadmeTellsEveryError(t *testing.T) {
+	source, err := os.ReadFile("errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`(?m)^\t(Err\w+) += errors\.New`).FindAllSubmatch(source, -1)
+	if len(names) < 15 {
+		t.Fatalf("found %d errors", len(names))
+	}
+	for _, name := range names {
+		if !bytes.Contains(readme, name[1]) {
+			t.Errorf("%s is not in the README", name[1])
+		}
 	}
 }
 
