@@ -7,6 +7,7 @@ metrics, access log, errors, auth, admission.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, nullcontext
 from typing import Any
@@ -91,7 +92,11 @@ class Chain(grpc.aio.ServerInterceptor):
             return
         async with aclosing(replies):
             async for message in replies:
-                await call.context.write(message)
+                try:
+                    await call.context.write(message)
+                except grpc.aio.InternalError as error:
+                    # The client has left, and the task is about to be told so. No message fails otherwise.
+                    raise asyncio.CancelledError from error
                 self._sent(call, message)
 
     async def _requests(self, call: Call, messages: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:

@@ -13,6 +13,7 @@ from google.protobuf import wrappers_pb2
 from structlog.testing import capture_logs
 
 from kohort.problem import Problem
+from server.context import Call
 from server.interceptors import Chain
 from server.layers import AccessLog, Errors, RequestIds, RpcMetricsLayer
 from server.metrics import Metrics
@@ -193,6 +194,30 @@ async def test_a_stream_is_closed_in_its_own_task_when_the_client_leaves() -> No
                 break
             await asyncio.sleep(0.05)
         assert cancelled._value.get() == 1
+
+
+async def test_a_client_that_leaves_amid_a_message_is_no_defect() -> None:
+    class Gone:
+        async def write(self, message: Text) -> None:
+            raise grpc.aio.InternalError("failed to send")
+
+        def code(self) -> None:
+            return None
+
+        def time_remaining(self) -> None:
+            return None
+
+    async def replies() -> AsyncIterator[Text]:
+        yield Text(value="lost")
+
+    one = Call("/t.T/ServerStream", "server_stream", {}, Gone())  # type: ignore[arg-type]
+    metrics = Metrics()
+    counting = RpcMetricsLayer(metrics.rpc)
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        async with counting.around(one), Errors().around(one):
+            await Chain([counting])._stream(one, replies())
+    assert not [line for line in logs if line["event"] == "defect"]
+    assert metrics.rpc.of("/t.T/ServerStream").handled("Canceled")._value.get() == 1
 
 
 async def test_a_deadline_is_told_from_a_cancel() -> None:
