@@ -34,12 +34,16 @@ def test_leaving_a_stream_cancels_it(drive: Driver, fake: Fake, transport: str) 
 
 def test_a_real_server_stops_making_what_nobody_reads(drive: Driver, real: Real) -> None:
     server, wire = real.servers["plain"], Meter(real.address("plain"))
-    before = metric(server, "grpc_server_handled_total", grpc_code="Canceled", **SAMPLE)
+
+    def cancelled() -> float:
+        return metric(server, "grpc_server_handled_total", grpc_code="Canceled", **SAMPLE)
+
+    before = cancelled()
     reading = drive("first", wire.address, real.model, 3_000_000, 1).value
     assert reading["model"] == real.model
     assert wire.connections == 1
+    until(lambda: cancelled() == before + 1, "the stream to be cancelled", 20)
     until(lambda: metric(server, "kohort_streams", **{"class": "sample"}) == 0, "the stream to end", 20)
-    assert metric(server, "grpc_server_handled_total", grpc_code="Canceled", **SAMPLE) == before + 1
     wire.close()
 
 
