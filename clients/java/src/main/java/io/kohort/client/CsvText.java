@@ -128,14 +128,15 @@ final class CsvText {
       return said;
     }
     BigDecimal exact = new BigDecimal(value);
-    for (int digits = normal ? 16 : 1; digits < 17; digits++) {
-      BigDecimal low = exact.round(new MathContext(digits, RoundingMode.FLOOR));
-      BigDecimal high = exact.round(new MathContext(digits, RoundingMode.CEILING));
-      boolean isLow = low.doubleValue() == value;
-      boolean isHigh = high.doubleValue() == value;
-      if (isLow || isHigh) {
-        int nearer = exact.subtract(low).compareTo(high.subtract(exact));
-        return (isLow && (!isHigh || nearer <= 0) ? low : high).stripTrailingZeros();
+    for (int digits = normal ? 15 : 1; digits < 17; digits++) {
+      BigDecimal nearest = exact.round(new MathContext(digits, RoundingMode.HALF_EVEN));
+      if (nearest.doubleValue() == value) {
+        return nearest.stripTrailingZeros();
+      }
+      // Beside a power of two the nearest may be another double's when a farther one is not.
+      BigDecimal above = exact.round(new MathContext(digits, RoundingMode.CEILING));
+      if (above.doubleValue() == value) {
+        return above.stripTrailingZeros();
       }
     }
     return exact.round(new MathContext(17, RoundingMode.HALF_EVEN)).stripTrailingZeros();
