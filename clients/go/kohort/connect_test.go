@@ -39,6 +39,11 @@ func silentPort(t testing.TB) string {
 	return listener.Addr().String()
 }
 
+// byName calls this machine by its name, which has an address where nobody listens.
+func byName(address string) string {
+	return strings.Replace(address, "127.0.0.1", "localhost", 1)
+}
+
 func TestWhatFailsToConnectSaysWhatToCheck(t *testing.T) {
 	ca := newAuthority(t)
 	soon := time.Now().Add(time.Hour)
@@ -59,6 +64,8 @@ func TestWhatFailsToConnectSaysWhatToCheck(t *testing.T) {
 		"nothing listens":        {closedPort(t), nil, "Nothing listens on 127.0.0.1:"},
 		"no answer":              {silentPort(t), nil, "could not be reached: check the host, the port and the network"},
 		"plaintext to TLS":       {serve(t, ca.server(cert, key, false)).Address, nil, "it may speak TLS"},
+		"plaintext by name":      {byName(serve(t, ca.server(cert, key, false)).Address), nil, "it may speak TLS"},
+		"TLS by name":            {byName(serve(t).Address), []kohort.Option{secure}, "TLS"},
 		"TLS to plaintext":       {serve(t).Address, []kohort.Option{secure}, "The server speaks plaintext and this client TLS"},
 		"a web server":           {strings.TrimPrefix(web.URL, "http://"), nil, "is no gRPC port"},
 		"no such host":           {"nowhere.invalid", nil, "The host of nowhere.invalid:50051 was not found."},

@@ -106,7 +106,10 @@ func (d *downloading[I]) take(header I, data []byte) error {
 	d.digest.Write(fresh)
 	n, err := d.w.Write(fresh)
 	d.written += int64(n)
-	return err
+	if err != nil {
+		return callerError{err}
+	}
+	return nil
 }
 
 func (d *downloading[I]) ended() error {

@@ -30,6 +30,9 @@ func TestEvaluateToTheReport(t *testing.T) {
 		report.GetOptions().GetProfile() != pb.EvaluationProfile_EVALUATION_PROFILE_FULL {
 		t.Errorf("got %v", report)
 	}
+	if _, err := job.Wait(within(t)); !errors.Is(err, kohort.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound: an evaluation makes no model", err)
+	}
 	if job, err = client.Evaluate(within(t), "datasets/3", kohort.Against("datasets/1")); err != nil {
 		t.Fatal(err)
 	}

@@ -88,12 +88,17 @@ func (j *Job) Cancel(ctx context.Context) (*pb.Job, error) {
 
 // Wait waits until the job is over and returns its model. It has no limit but ctx;
 // the job goes on when that is over. The error is a [*JobError] where the job failed
-// or was cancelled.
+// or was cancelled, and [ErrNotFound] for an evaluation, which has a [Job.Report].
 func (j *Job) Wait(ctx context.Context) (*pb.Model, error) {
 	if err := j.over(ctx); err != nil {
 		return nil, err
 	}
-	return j.client.Model(ctx, j.Info().GetModel())
+	name := j.Info().GetModel()
+	if name == "" {
+		message := j.name + " made no model: ask an evaluation for its report"
+		return nil, &Error{Code: codes.NotFound, Reason: "MODEL_NOT_FOUND", Message: message, ours: true}
+	}
+	return j.client.Model(ctx, name)
 }
 
 // Report waits until the job is over and returns its report: that of an evaluation,

@@ -261,6 +261,22 @@ func TestFollowingEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestClosingTheClientEndsFollowing(t *testing.T) {
+	noLeaks(t)
+	client := dial(t, serve(t).Address)
+	job := held(t, client)
+	var last error
+	for update, err := range job.Events(context.Background()) {
+		if update.GetEvent().GetSequence() == 6 {
+			time.AfterFunc(10*time.Millisecond, func() { _ = client.Close() })
+		}
+		last = err
+	}
+	if !errors.Is(last, kohort.ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", last)
+	}
+}
+
 func TestAJobThatFails(t *testing.T) {
 	client := dial(t, serve(t).Address)
 	job, err := client.Train(within(t), uploaded(t, client).GetName(), kohort.Trainer("diverging"))

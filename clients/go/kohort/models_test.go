@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"io"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -79,27 +80,31 @@ func TestADownloadIsChecked(t *testing.T) {
 }
 
 // full takes some bytes and then none.
-type full struct{ left int }
-
-var errFull = errors.New("the disk is full")
+type full struct {
+	left int
+	err  error
+}
 
 func (f *full) Write(p []byte) (int, error) {
 	if f.left -= len(p); f.left < 0 {
-		return 0, errFull
+		return 0, f.err
 	}
 	return len(p), nil
 }
 
 func TestTheErrorOfTheWriterIsTheErrorOfTheDownload(t *testing.T) {
 	noLeaks(t)
-	server := serve(t)
-	model := server.AddModel(&pb.Model{})
-	_, err := dial(t, server.Address).DownloadModel(within(t), model.GetName(), &full{left: 100_000})
-	if !errors.Is(err, errFull) {
-		t.Errorf("got %v, want %v", err, errFull)
-	}
-	if calls := len(server.Calls("DownloadModel")); calls != 1 {
-		t.Errorf("%d calls", calls)
+	// Also one that would mean something else, had a stream returned it.
+	for _, want := range []error{errors.New("the disk is full"), io.EOF} {
+		server := serve(t)
+		model := server.AddModel(&pb.Model{})
+		_, err := dial(t, server.Address).DownloadModel(within(t), model.GetName(), &full{100_000, want})
+		if err != want {
+			t.Errorf("got %v, want %v", err, want)
+		}
+		if calls := len(server.Calls("DownloadModel")); calls != 1 {
+			t.Errorf("%d calls", calls)
+		}
 	}
 }
 

@@ -48,10 +48,18 @@ func (a *attempts) progressed() {
 	a.lastProgress = time.Now()
 }
 
+// callerError is what the caller's own reader or writer returned: it ends the call
+// and is given back as it is, whatever it may look like.
+type callerError struct{ error }
+
 // again waits for the next try and returns nil, or returns the final error where
 // there should be none: an *Error for what a call returned, and as it is what is
 // not the error of a call. io.EOF means that a stream ended too early.
 func (a *attempts) again(err error) error {
+	var own callerError
+	if errors.As(err, &own) {
+		return own.error
+	}
 	var failed *Error
 	if !errors.As(a.failure(err), &failed) {
 		return err

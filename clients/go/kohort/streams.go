@@ -12,7 +12,7 @@ import (
 )
 
 // sendAll makes one try of a call that takes a stream and answers once. An error of
-// the messages cancels the call and is returned as it is.
+// the messages, a callerError then, cancels the call.
 func sendAll[Q, R any](
 	ctx context.Context,
 	open func(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[Q, R], error),
@@ -26,7 +26,7 @@ func sendAll[Q, R any](
 	}
 	for message, err := range messages {
 		if err != nil {
-			return nil, err
+			return nil, callerError{err}
 		}
 		if err := stream.Send(message); errors.Is(err, io.EOF) {
 			// The server answered early; CloseAndRecv tells what.
