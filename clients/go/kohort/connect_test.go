@@ -80,7 +80,7 @@ func TestWhatFailsToConnectSaysWhatToCheck(t *testing.T) {
 			client := dial(t, c.address, append(c.options, patience)...)
 			start := time.Now()
 			_, err := client.Capabilities(context.Background())
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("it took %v", took)
 			}
 			if !errors.Is(err, kohort.ErrUnavailable) {

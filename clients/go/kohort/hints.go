@@ -3,7 +3,9 @@
 package kohort
 
 import (
+	"net"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 )
@@ -49,7 +51,7 @@ var causes = []struct {
 	},
 	{
 		[]string{"connection refused"},
-		"Nothing listens on {}: is the server running, and is this its port?",
+		noListener,
 	},
 	{
 		[]string{"error reading from server", "closing transport due to"},
@@ -61,12 +63,42 @@ var causes = []struct {
 	},
 }
 
-const unreachable = "{} could not be reached: check the host, the port and the network."
+const (
+	unreachable = "{} could not be reached: check the host, the port and the network."
+	noListener  = "Nothing listens on {}: is the server running, and is this its port?"
+	noGRPC      = "{} closed the connection: it may speak TLS (this client spoke plaintext), or be no gRPC port."
+	tlsFailed   = "TLS with {} failed: check the authority that signed its certificate (TLS.CAFile), the name in it " +
+		"(TLS.ServerName), whether the server asks for a client's (TLS.CertFile, TLS.KeyFile), and whether it speaks TLS."
+)
 
 // hint says what a person should check. grpc has no codes for these causes, only
 // texts.
 func hint(code codes.Code, text string, end endpoint) string {
-	return strings.ReplaceAll(hintFor(code, text, end.secure), "{}", end.target)
+	found := hintFor(code, text, end.secure)
+	if found == noListener && answersHere(end.target) {
+		// The text tells of one address of localhost; what failed is the other.
+		if found = noGRPC; end.secure {
+			found = tlsFailed
+		}
+	}
+	return strings.ReplaceAll(found, "{}", end.target)
+}
+
+// answersHere tells whether something listens at a port of "localhost", at either of
+// its addresses. It needs no network, so it is done at once.
+func answersHere(target string) bool {
+	host, port := splitHost(target)
+	if host != "localhost" {
+		return false
+	}
+	for _, address := range []string{"127.0.0.1", "::1"} {
+		connection, err := net.DialTimeout("tcp", net.JoinHostPort(address, port), 500*time.Millisecond)
+		if err == nil {
+			_ = connection.Close()
+			return true
+		}
+	}
+	return false
 }
 
 func hintFor(code codes.Code, text string, secure bool) string {
@@ -93,13 +125,12 @@ func hintFor(code codes.Code, text string, secure bool) string {
 	broken := strings.Contains(text, "EOF") || strings.Contains(text, "connection reset") || strings.Contains(text, "broken pipe")
 	switch {
 	case strings.Contains(text, "handshake failed"):
-		return "TLS with {} failed: check the authority that signed its certificate (TLS.CAFile), the name in it " +
-			"(TLS.ServerName), whether the server asks for a client's (TLS.CertFile, TLS.KeyFile), and whether it speaks TLS."
+		return tlsFailed
 	case broken && secure:
 		return "{} closed the connection after TLS began: it may ask for a client certificate (TLS.CertFile, " +
 			"TLS.KeyFile) of an authority that it trusts."
 	case broken:
-		return "{} closed the connection: it may speak TLS (this client spoke plaintext), or be no gRPC port."
+		return noGRPC
 	}
 	return unreachable
 }

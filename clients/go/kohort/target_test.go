@@ -3,11 +3,14 @@
 package kohort
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
 )
 
 func TestTargets(t *testing.T) {
@@ -99,5 +102,24 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	}
 	if want := (Keepalive{Interval: 30 * time.Second, Timeout: time.Second}); chosen.keepalive != want {
 		t.Errorf("got %+v", chosen.keepalive)
+	}
+}
+
+// TestTheOtherAddressOfLocalhost: what refused the connection may not be what failed.
+func TestTheOtherAddressOfLocalhost(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	const text = "dial tcp [::1]:1: connect: connection refused"
+	for secure, want := range map[bool]string{false: "it may speak TLS", true: "TLS with localhost:" + port + " failed"} {
+		if got := hint(codes.Unavailable, text, endpoint{"localhost:" + port, secure}); !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	_ = listener.Close()
+	if got := hint(codes.Unavailable, text, endpoint{"localhost:" + port, false}); !strings.Contains(got, "Nothing listens") {
+		t.Errorf("got %q", got)
 	}
 }
