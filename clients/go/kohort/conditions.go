@@ -96,13 +96,12 @@ func nullness(column string, null bool) Condition {
 
 // Rebalance draws the values of one column in these shares instead of the learned
 // ones: weights by value, divided by their sum. Values that are not named are not
-// drawn. In a model of several tables the column is the one of the first that has it
-// unless [RebalanceIn] names the table.
+// drawn. A model of several tables needs [RebalanceIn].
 func Rebalance[V comparable](column string, shares map[V]float64) SampleOption {
 	return RebalanceIn("", column, shares)
 }
 
-// RebalanceIn is [Rebalance] for a column of a table of several.
+// RebalanceIn is [Rebalance] for a column of one of several tables.
 func RebalanceIn[V comparable](table, column string, shares map[V]float64) SampleOption {
 	return sampleOption(func(s *Sample) error {
 		if s.asked.Rebalancing != nil {
@@ -156,6 +155,9 @@ func cellText(column string, value any) (string, error) {
 			return strconv.FormatFloat(number, 'g', -1, bits), nil
 		}
 		return "", wrongUse("%s: no cell is infinite or no number", column)
+	}
+	if value == nil {
+		return "", wrongUse("%s: for cells without a value there are IsNull and NotNull", column)
 	}
 	return "", wrongUse("%s: no cell can have a value of type %T", column, value)
 }

@@ -51,6 +51,7 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 		"set of values":      client.Sample("models/x", 1, OneOf("a")),
 		"a bound at least":   client.Sample("models/x", 1, Between("a", nil, nil)),
 		"of type []int":      client.Sample("models/x", 1, Equals("a", []int{1})),
+		"IsNull and NotNull": client.Sample("models/x", 1, Equals("a", nil)),
 		"no number":          client.Sample("models/x", 1, Equals("a", math.NaN())),
 		"a condition is":     client.Sample("models/x", 1, Condition{}),
 		"one column can be":  client.Sample("models/x", 1, Rebalance("a", map[string]float64{"x": 1}), Rebalance("b", map[bool]float64{true: 1})),
