@@ -38,7 +38,8 @@ final class Endpoint {
     String address = given.substring(prefix.length());
     String host = host(address);
     String port = port(address, host);
-    if (host.isEmpty() || !port.matches("[0-9]{1,5}") || Integer.parseInt(port) < 1 || Integer.parseInt(port) > 65535) {
+    int number = port.matches("[0-9]{1,5}") ? Integer.parseInt(port) : 0;
+    if (host.isEmpty() || number < 1 || number > 65535) {
       throw new IllegalArgumentException(FORM + ", not " + given);
     }
     String shown = host.contains(":") ? "[" + host + "]" : host;
@@ -56,8 +57,12 @@ final class Endpoint {
   }
 
   private static String port(String address, String host) {
-    String rest = address.substring(address.startsWith("[") ? Math.min(host.length() + 2, address.length()) : host.length());
-    return rest.isEmpty() ? String.valueOf(DEFAULT_PORT) : rest.startsWith(":") ? rest.substring(1) : rest;
+    int end = address.startsWith("[") ? Math.min(host.length() + 2, address.length()) : host.length();
+    String rest = address.substring(end);
+    if (rest.isEmpty()) {
+      return String.valueOf(DEFAULT_PORT);
+    }
+    return rest.startsWith(":") ? rest.substring(1) : "";
   }
 
   private static boolean isLoopback(String host) {

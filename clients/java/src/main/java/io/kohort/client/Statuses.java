@@ -54,7 +54,7 @@ final class Statuses {
   }
 
   private Failure failure(Status status, Metadata trailers, String requestId) {
-    Status.Code code = status.getCode();
+    Status.Code code = Hints.code(status);
     if (closed.getAsBoolean() && (code == Status.Code.UNAVAILABLE || code == Status.Code.CANCELLED)) {
       return Failure.local(Status.Code.CANCELLED, "", CLOSED, requestId, "");
     }

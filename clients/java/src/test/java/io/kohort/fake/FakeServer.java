@@ -3,6 +3,7 @@
 package io.kohort.fake;
 
 import io.grpc.BindableService;
+import io.grpc.Context;
 import io.grpc.Grpc;
 import io.grpc.InsecureServerCredentials;
 import io.grpc.Metadata;
@@ -125,14 +126,9 @@ public final class FakeServer implements AutoCloseable {
         call.close(error.getStatus(), trailers);
         return new ServerCall.Listener<>() {};
       }
-      ServerCall.Listener<Q> listener = next.startCall(call, headers);
-      return new io.grpc.ForwardingServerCallListener.SimpleForwardingServerCallListener<>(listener) {
-        @Override
-        public void onCancel() {
-          seen.cancelled = true;
-          super.onCancel();
-        }
-      };
+      // Told at once, even while the handler of the call waits.
+      Context.current().addListener(context -> seen.cancelled = context.cancellationCause() != null, Runnable::run);
+      return next.startCall(call, headers);
     }
   }
 
