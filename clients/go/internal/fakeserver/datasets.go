@@ -19,10 +19,10 @@ import (
 
 // An Upload is what a client sent.
 type Upload struct {
-	Header       *pb.UploadHeader
-	Dictionaries []*pb.Dictionary
-	Batches      []*pb.RecordBatch
-	File         []byte
+	Header       *pb.UploadHeader  // came first
+	Dictionaries []*pb.Dictionary  // of columns, in order of arrival
+	Batches      []*pb.RecordBatch // of columns, in order of arrival
+	File         []byte            // the chunks of a file, joined
 }
 
 // Uploads are the uploads that were stored.

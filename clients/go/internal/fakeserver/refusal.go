@@ -15,9 +15,13 @@ import (
 
 // A Refusal is an error as a Kohort server sends it.
 type Refusal struct {
-	Code     codes.Code
-	Reason   string
-	Message  string
+	// Code is the gRPC code.
+	Code codes.Code
+	// Reason is that of the contract.
+	Reason string
+	// Message is "refused" where it is empty.
+	Message string
+	// Metadata of the reason.
 	Metadata map[string]string
 	// Fields that are at fault, each described as "refused".
 	Fields []string

@@ -15,6 +15,7 @@ import (
 // again. What it sends is built cell by cell from the text of the contract, with
 // nothing of the client's, so that the two can disagree.
 type Model struct {
+	// Tables in the order of the schema.
 	Tables []Table
 	// UnitsPerBatch cuts the batches.
 	UnitsPerBatch int64
@@ -24,7 +25,9 @@ type Model struct {
 
 // A Table is one table of a Model.
 type Table struct {
-	Name    string
+	// Name of the table.
+	Name string
+	// Columns in the order of the schema.
 	Columns []Column
 	// RowsBefore counts the rows of all units below one; nil: a row per unit.
 	RowsBefore func(unit int64) int64
@@ -32,6 +35,7 @@ type Table struct {
 
 // A Column is one column of a Table.
 type Column struct {
+	// Info is what the schema says.
 	Info *pb.Column
 	// Cells are repeated: nil, bool, int64 (also decimals, date-times, durations),
 	// float64, int32 (days), string or []string.
