@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import struct
 import subprocess
 import uuid
@@ -185,3 +186,42 @@ def test_nothing_stays_where_a_row_is_refused(hospital: Database, server: str) -
     with pytest.raises(AssertionError, match="23513"):  # H2: a check constraint
         java("io.kohort.example.Hospital", server, f"{hospital.url};USER=sa", "3000")
     assert hospital.query("SELECT COUNT(*) AS n FROM synthetic_patients") == [{"N": "0"}]
+
+
+KNOWN = {
+    "client": "KohortClient",
+    "model": "Model",
+    "dataset": "Dataset",
+    "patients": "java.util.List<Patient>",
+    "vault": "Vault",
+    "statement": "java.sql.Statement",
+    "connection": "java.sql.Connection",
+}
+AROUND = """
+import io.kohort.client.*;
+import io.kohort.client.jdbc.*;
+import io.kohort.v1.Dataset;
+import io.kohort.v1.JobUpdate;
+import io.kohort.v1.Model;
+import java.nio.file.Path;
+import java.sql.ResultSet;
+
+abstract class Page {
+  record Patient(String id, long age, java.math.BigDecimal weight, java.time.LocalDate born) {}
+  interface Vault { String currentToken(); }
+"""
+
+
+def test_what_the_readme_shows_compiles(built: Path, tmp_path: Path) -> None:
+    page = (JAVA / "README.md").read_text().partition("\n## Connecting\n")[2]
+    blocks = re.findall(r"^```java\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 5
+    source = AROUND
+    for number, block in enumerate(blocks):
+        given = [
+            f"{kind} {name}" for name, kind in KNOWN.items() if not re.search(rf"\b[A-Z]\w+ {name} =", block)
+        ]
+        source += f"  void block{number}({', '.join(given)}) throws Exception {{\n{block}  }}\n"
+    (tmp_path / "Page.java").write_text(source + "}\n", encoding="utf-8")
+    path = os.pathsep.join(str(built / part) for part in ("classes", "dependency/*"))
+    command("javac", "-encoding", "UTF-8", "-d", tmp_path, "-cp", path, tmp_path / "Page.java")
