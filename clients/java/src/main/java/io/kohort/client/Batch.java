@@ -15,12 +15,12 @@ import java.util.NoSuchElementException;
 /**
  * Some rows of one table as typed columns: whole arrays, without an object per cell.
  *
- * <p>Arrays are the batch's own, one element per row; a null cell holds 0, {@code false} or an empty list there, so ask
- * {@link #isNull}. Do not write to them. A batch was compared with its digest before it was handed on; it may be kept,
- * and read by several threads.
+ * <p>Arrays are the batch's own, one element per row; a null cell holds 0, {@code false} or an empty list
+ * there, so ask {@link #isNull}. Do not write to them. A batch was compared with its digest before it was
+ * handed on; it may be kept, and read by several threads.
  *
- * <p>Every method that takes a column's name throws {@link IllegalArgumentException} when the table has no such column,
- * or when its cells are stored otherwise.
+ * <p>Every method that takes a column's name throws {@link IllegalArgumentException} when the table has no
+ * such column, or when its cells are stored otherwise.
  */
 public final class Batch implements Iterable<Row> {
   private final Layout layout;
@@ -125,8 +125,9 @@ public final class Batch implements Iterable<Row> {
   }
 
   /**
-   * A column of 64-bit integers; of decimals the unscaled values (value × 10^scale), of date-times microseconds since
-   * 1970-01-01T00:00:00 (in UTC where the column has a time zone), of durations microseconds.
+   * A column of 64-bit integers; of decimals the unscaled values (value × 10^scale), of date-times
+   * microseconds since 1970-01-01T00:00:00 (in UTC where the column has a time zone), of durations
+   * microseconds.
    *
    * @param column its name
    * @return one per row
@@ -186,8 +187,8 @@ public final class Batch implements Iterable<Row> {
   }
 
   /**
-   * The positions in {@link #dictionary} of a column of strings; of a column of lists those of all lists, one after
-   * another.
+   * The positions in {@link #dictionary} of a column of strings; of a column of lists those of all lists, one
+   * after another.
    *
    * @param column a column whose strings travelled with a dictionary
    * @return one per row; of lists as many as {@link #offsets} says

@@ -15,8 +15,8 @@ import java.util.Collections;
 import java.util.List;
 
 /**
- * The cells of one column of a batch, in the one array that its storage has; the other arrays are null. Trusts its
- * maker: {@link Decoder} checks.
+ * The cells of one column of a batch, in the one array that its storage has; the other arrays are null.
+ * Trusts its maker: {@link Decoder} checks.
  */
 final class Cells {
   private static final long MICROS = 1_000_000;

@@ -9,8 +9,8 @@ import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
 
 /**
- * Names the column that a record component, constructor parameter, field or setter takes, where it has another name
- * than the column. See {@link Sample#as}.
+ * Names the column that a record component, constructor parameter, field or setter takes, where it has
+ * another name than the column. See {@link Sample#as}.
  */
 @Documented
 @Retention(RetentionPolicy.RUNTIME)

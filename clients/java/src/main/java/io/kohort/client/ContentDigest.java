@@ -11,8 +11,8 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * The content digest of the rows of a stream, as {@code RecordBatch} in table.proto defines it. Each column's bytes
- * are laid out once, by copying whole arrays, and hashed twice: for their batch and for the stream.
+ * The content digest of the rows of a stream, as {@code RecordBatch} in table.proto defines it. Each column's
+ * bytes are laid out once, by copying whole arrays, and hashed twice: for their batch and for the stream.
  */
 final class ContentDigest {
   private final Map<String, ColumnHash[]> tables = new LinkedHashMap<>();

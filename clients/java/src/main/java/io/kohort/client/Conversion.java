@@ -34,19 +34,19 @@ interface Conversion {
    * @throws MappingException there is none
    */
   static Conversion of(Column column, Type type, String where) {
-    Class<?> raw = type instanceof ParameterizedType ? (Class<?>) ((ParameterizedType) type).getRawType() : raw(type);
+    Class<?> raw = raw(type);
     Conversion present = Conversions.present(column, type, raw, where);
     if (present == null) {
       throw new MappingException(
-          where + ": column " + column.getName() + " holds " + Storages.name(column) + ", which do not become "
-              + type.getTypeName());
+          String.format(
+              "%s: column %s holds %s, which do not become %s",
+              where, column.getName(), Storages.name(column), type.getTypeName()));
     }
     if (raw.isPrimitive()) {
       String boxed = Conversions.BOXES.get(raw).getSimpleName();
       return (cells, row) -> {
         if (cells.isNull(row)) {
-          throw new MappingException(
-              where + ": a cell of column " + column.getName() + " is null, which " + raw + " cannot hold; use " + boxed);
+          throw Conversions.unfit(where, column, "is null, which " + raw + " cannot hold; use " + boxed);
         }
         return present.of(cells, row);
       };
@@ -55,6 +55,9 @@ interface Conversion {
   }
 
   private static Class<?> raw(Type type) {
+    if (type instanceof ParameterizedType) {
+      return (Class<?>) ((ParameterizedType) type).getRawType();
+    }
     return type instanceof Class ? (Class<?>) type : Void.class;
   }
 }
@@ -109,13 +112,13 @@ final class Conversions {
       return (cells, row) -> cells.longs[row];
     }
     if (wanted == Integer.class) {
-      return (cells, row) -> (int) within(cells.longs[row], Integer.MIN_VALUE, Integer.MAX_VALUE, column, where);
+      return (cells, row) -> (int) within(cells.longs[row], Integer.SIZE, column, where);
     }
     if (wanted == Short.class) {
-      return (cells, row) -> (short) within(cells.longs[row], Short.MIN_VALUE, Short.MAX_VALUE, column, where);
+      return (cells, row) -> (short) within(cells.longs[row], Short.SIZE, column, where);
     }
     if (wanted == Byte.class) {
-      return (cells, row) -> (byte) within(cells.longs[row], Byte.MIN_VALUE, Byte.MAX_VALUE, column, where);
+      return (cells, row) -> (byte) within(cells.longs[row], Byte.SIZE, column, where);
     }
     if (wanted == Double.class) {
       return (cells, row) -> cells.number(row);
@@ -123,11 +126,15 @@ final class Conversions {
     return wanted == BigDecimal.class ? Cells::decimal : null;
   }
 
-  private static long within(long value, long lowest, long highest, Column column, String where) {
-    if (value < lowest || value > highest) {
-      throw new MappingException(where + ": a cell of column " + column.getName() + " does not fit; use long");
+  private static long within(long value, int bits, Column column, String where) {
+    if (value << (64 - bits) >> (64 - bits) != value) {
+      throw unfit(where, column, "does not fit; use long");
     }
     return value;
+  }
+
+  static MappingException unfit(String where, Column column, String why) {
+    return new MappingException(where + ": a cell of column " + column.getName() + " " + why);
   }
 
   private static Conversion floating(Class<?> wanted) {
@@ -151,8 +158,7 @@ final class Conversions {
     return (cells, row) -> {
       Object constant = constants.get(cells.string(row));
       if (constant == null) {
-        throw new MappingException(
-            where + ": a cell of column " + column.getName() + " is no constant of " + wanted.getSimpleName());
+        throw unfit(where, column, "is no constant of " + wanted.getSimpleName());
       }
       return constant;
     };
@@ -177,7 +183,8 @@ final class Conversions {
       return (cells, row) -> cells.instant(row).atZone(zone);
     } catch (DateTimeException unknown) {
       throw new MappingException(
-          where + ": this Java does not know the time zone of column " + column.getName() + "; use Instant", unknown);
+          where + ": this Java does not know the time zone of column " + column.getName() + "; use Instant",
+          unknown);
     }
   }
 

@@ -15,7 +15,10 @@ import java.nio.file.StandardCopyOption;
 import java.util.Locale;
 import java.util.UUID;
 
-/** A sample as a CSV file that appears whole or not at all, and the file beside it that says where it comes from. */
+/**
+ * A sample as a CSV file that appears whole or not at all, and the file beside it that says where it comes
+ * from.
+ */
 final class CsvFile {
   private CsvFile() {}
 

@@ -110,7 +110,8 @@ final class CsvText {
         out.append('.').append(digits, 1, digits.length());
       }
       int exponent = point - 1;
-      out.append(exponent < 0 ? "e-" : "e+").append(Math.abs(exponent) < 10 ? "0" : "").append(Math.abs(exponent));
+      out.append(exponent < 0 ? "e-" : "e+");
+      padded(out, Math.abs(exponent), 2);
     } else if (point <= 0) {
       out.append("0.").append("0".repeat(-point)).append(digits);
     } else if (point >= digits.length()) {

@@ -17,8 +17,8 @@ import java.util.BitSet;
 import java.util.function.IntPredicate;
 
 /**
- * Record batches as {@link Cells}, checked against the schema of their table. Loops over {@code getValues(i)} on
- * purpose: the lists hold primitives, and iterating over them would box each.
+ * Record batches as {@link Cells}, checked against the schema of their table. Loops over {@code getValues(i)}
+ * on purpose: the lists hold primitives, and iterating over them would box each.
  */
 final class Decoder {
   private Decoder() {}

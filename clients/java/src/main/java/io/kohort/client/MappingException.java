@@ -3,8 +3,8 @@
 package io.kohort.client;
 
 /**
- * Rows cannot become what was asked for: a class that does not fit the columns, or a cell that does not fit its type,
- * such as a null for an {@code int}. The text names the column and the component, never a cell.
+ * Rows cannot become what was asked for: a class that does not fit the columns, or a cell that does not fit
+ * its type, such as a null for an {@code int}. The text names the column and the component, never a cell.
  */
 public final class MappingException extends KohortException {
   private static final long serialVersionUID = 1;

@@ -16,9 +16,9 @@ import java.util.Map;
 /**
  * One synthetic row: a view of its {@link Batch}, which it keeps in memory.
  *
- * <p>Every method that takes a column's name throws {@link IllegalArgumentException} when the table has no such column,
- * or when its cells are of another type. Those that give primitives throw {@link MappingException} for a null cell; the
- * others give null.
+ * <p>Every method that takes a column's name throws {@link IllegalArgumentException} when the table has no
+ * such column, or when its cells are of another type. Those that give primitives throw
+ * {@link MappingException} for a null cell; the others give null.
  */
 public final class Row {
   private final Batch batch;

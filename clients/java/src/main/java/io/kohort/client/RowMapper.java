@@ -11,8 +11,8 @@ import java.util.List;
 import java.util.NoSuchElementException;
 
 /**
- * How the rows of one table become objects of one class: one conversion for each column that the class takes, and what
- * takes them all.
+ * How the rows of one table become objects of one class: one conversion for each column that the class takes,
+ * and what takes them all.
  */
 final class RowMapper<T> {
   private static final MethodType FILLS = MethodType.methodType(Object.class, Object[].class);
@@ -25,7 +25,11 @@ final class RowMapper<T> {
   private final MethodHandle[] setters;
 
   private RowMapper(
-      Class<T> type, int[] columns, Conversion[] conversions, MethodHandle constructor, MethodHandle[] setters) {
+      Class<T> type,
+      int[] columns,
+      Conversion[] conversions,
+      MethodHandle constructor,
+      MethodHandle[] setters) {
     this.type = type.getSimpleName();
     this.columns = columns;
     this.conversions = conversions;
@@ -52,7 +56,9 @@ final class RowMapper<T> {
         setters[i] = handle(part.setter, part.where, lookup -> part.setter(lookup)).asType(SETS);
       }
     }
-    MethodHandle made = handle(shape.constructor, type.getSimpleName(), lookup -> lookup.unreflectConstructor(shape.constructor));
+    MethodHandle made =
+        handle(
+            shape.constructor, type.getSimpleName(), lookup -> lookup.unreflectConstructor(shape.constructor));
     MethodHandle constructor = made.asSpreader(Object[].class, made.type().parameterCount()).asType(FILLS);
     return new RowMapper<>(type, columns, conversions, constructor, setters);
   }

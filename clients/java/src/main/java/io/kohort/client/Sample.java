@@ -22,14 +22,16 @@ import java.util.stream.StreamSupport;
 /**
  * Synthetic rows as they arrive: read once, in one of the forms below, then closed.
  *
- * <p>The server waits while the reader is busy; at most two batches lie ready, so memory stays bounded at any length.
- * Every batch was compared with its digest before it is handed on, and the end of the stream with its trailer: reading
- * ends without an exception only when all rows came, unaltered. A stream that breaks goes on at the first unit that is
- * missing, within the timeout of the call. {@link #close} ends the call at the server at once, wherever it stands.
+ * <p>The server waits while the reader is busy; at most two batches lie ready, so memory stays bounded at any
+ * length. Every batch was compared with its digest before it is handed on, and the end of the stream with its
+ * trailer: reading ends without an exception only when all rows came, unaltered. A stream that breaks goes on
+ * at the first unit that is missing, within the timeout of the call. {@link #close} ends the call at the
+ * server at once, wherever it stands.
  *
- * <p>Reading throws {@link IntegrityException} when rows are incomplete or altered, {@link ConditionUnsatisfiedException}
- * when a unit could not be drawn (the rows before it are good), any other {@link RpcException} when the call failed, and
- * {@link IllegalStateException} after {@link #close}. For one thread at a time; only {@code close} is for any.
+ * <p>Reading throws {@link IntegrityException} when rows are incomplete or altered,
+ * {@link ConditionUnsatisfiedException} when a unit could not be drawn (the rows before it are good), any
+ * other {@link RpcException} when the call failed, and {@link IllegalStateException} after {@link #close}.
+ * For one thread at a time; only {@code close} is for any.
  */
 public final class Sample implements AutoCloseable, Iterable<Row> {
   private final SampleState state;
@@ -105,24 +107,27 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
    */
   public Stream<Row> stream() {
     int traits = Spliterator.ORDERED | Spliterator.NONNULL;
-    return StreamSupport.stream(Spliterators.spliteratorUnknownSize(iterator(), traits), false).onClose(this::close);
+    Spliterator<Row> rows = Spliterators.spliteratorUnknownSize(iterator(), traits);
+    return StreamSupport.stream(rows, false).onClose(this::close);
   }
 
   /**
    * The rows as objects of a class.
    *
-   * <p>A record takes a column for each component; a class with one constructor that has parameters, for each of them
-   * (named by {@link Column}, or as they are where it was compiled with {@code -parameters}); any other class is made by
-   * its constructor without parameters and takes a column for each setter, or field without one, that is neither static
-   * nor transient nor final. A column has exactly the name of the component, parameter, property or field, or what
-   * {@link Column} says. Columns that nothing takes are left out. Private classes and members will do.
+   * <p>A record takes a column for each component; a class with one constructor that has parameters, for each
+   * of them (named by {@link Column}, or as they are where it was compiled with {@code -parameters}); any
+   * other class is made by its constructor without parameters and takes a column for each setter, or field
+   * without one, that is neither static nor transient nor final. A column has exactly the name of the
+   * component, parameter, property or field, or what {@link Column} says. Columns that nothing takes are left
+   * out. Private classes and members will do.
    *
-   * <p>Cells become: booleans {@code boolean}; integers {@code long}, {@code int}, {@code short}, {@code byte} (which
-   * must hold them), {@code double}, BigDecimal; doubles {@code double}, {@code float}; decimals BigDecimal,
-   * {@code double}, {@code float}; strings String or the enum constant of that name; dates LocalDate; date-times without
-   * a time zone LocalDateTime, with one Instant, OffsetDateTime (UTC) or ZonedDateTime (the column's zone); durations
-   * Duration; lists {@code List<String>} or {@code String[]}; all of them Object, as {@link Batch#value} has it. Null is
-   * null, which primitives refuse. How a class is filled is worked out once.
+   * <p>Cells become: booleans {@code boolean}; integers {@code long}, {@code int}, {@code short},
+   * {@code byte} (which must hold them), {@code double}, BigDecimal; doubles {@code double}, {@code float};
+   * decimals BigDecimal, {@code double}, {@code float}; strings String or the enum constant of that name;
+   * dates LocalDate; date-times without a time zone LocalDateTime, with one Instant, OffsetDateTime (UTC) or
+   * ZonedDateTime (the column's zone); durations Duration; lists {@code List<String>} or {@code String[]};
+   * all of them Object, as {@link Batch#value} has it. Null is null, which primitives refuse. How a class is
+   * filled is worked out once.
    *
    * @param <T> the class
    * @param type a record or another class
@@ -137,9 +142,9 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
   }
 
   /**
-   * Writes all rows as CSV: RFC 4180 in UTF-8, the same text that the server's own CSV has. Null is an empty cell, an
-   * empty string {@code ""}. The file appears when it is whole, or not at all; a file beside it, {@code
-   * NAME.provenance.json}, says where the rows come from and that they are synthetic.
+   * Writes all rows as CSV: RFC 4180 in UTF-8, the same text that the server's own CSV has. Null is an empty
+   * cell, an empty string {@code ""}. The file appears when it is whole, or not at all; a file beside it,
+   * {@code NAME.provenance.json}, says where the rows come from and that they are synthetic.
    *
    * @param file replaced if it exists
    * @return rows written

@@ -16,13 +16,13 @@ import java.util.Map;
 import java.util.concurrent.Flow;
 
 /**
- * A sample that is being asked for: how many units, and what their rows are to be like. Changes itself and returns
- * itself; for one thread.
+ * A sample that is being asked for: how many units, and what their rows are to be like. Changes itself and
+ * returns itself; for one thread.
  *
- * <p>Unit i of (model, seed, conditions) is always the same: {@link #startUnit} goes on where an earlier sample of the
- * same seed ended. Values of conditions are Boolean, numbers, String or an enum constant (its name), LocalDate,
- * LocalDateTime, Instant, OffsetDateTime, ZonedDateTime or Duration, whichever the column holds; others throw {@link
- * IllegalArgumentException}.
+ * <p>Unit i of (model, seed, conditions) is always the same: {@link #startUnit} goes on where an earlier
+ * sample of the same seed ended. Values of conditions are Boolean, numbers, String or an enum constant (its
+ * name), LocalDate, LocalDateTime, Instant, OffsetDateTime, ZonedDateTime or Duration, whichever the column
+ * holds; others throw {@link IllegalArgumentException}.
  */
 public final class SampleCall {
   private static final long MAX_UNITS = 1L << 53;
@@ -40,8 +40,8 @@ public final class SampleCall {
   }
 
   /**
-   * How many units: patients where the model models patients, else rows. Needed, unless {@link #augmentationFactor} says
-   * it.
+   * How many units: patients where the model models patients, else rows. Needed, unless
+   * {@link #augmentationFactor} says it.
    *
    * @param units at least 1
    * @return this
@@ -88,7 +88,8 @@ public final class SampleCall {
   }
 
   /**
-   * Names the table of the columns that conditions and shares from here on name. Needed where the model has several.
+   * Names the table of the columns that conditions and shares from here on name. Needed where the model has
+   * several.
    *
    * @param table its name
    * @return this
@@ -183,7 +184,8 @@ public final class SampleCall {
   }
 
   /**
-   * Draws the values of one column in these shares instead of the learned ones. Values that are not named are not drawn.
+   * Draws the values of one column in these shares instead of the learned ones. Values that are not named are
+   * not drawn.
    *
    * @param column the column; a second call replaces the first
    * @param shares weights by value, at least one above 0; divided by their sum
@@ -252,7 +254,8 @@ public final class SampleCall {
   }
 
   /**
-   * Asks for the rows and waits until the server begins to send. What was asked may be changed and opened again.
+   * Asks for the rows and waits until the server begins to send. What was asked may be changed and opened
+   * again.
    *
    * @return to be closed by the caller
    * @throws NotFoundException no such model
@@ -260,8 +263,8 @@ public final class SampleCall {
    * @throws CohortTooSmallException too few training patients met the conditions
    * @throws ModelLockedException the release policy, or a custodian, keeps its rows in the house
    * @throws RpcException the call failed otherwise
-   * @throws IllegalArgumentException neither or both of {@link #units} and {@link #augmentationFactor}, or a range of
-   *     units that cannot be
+   * @throws IllegalArgumentException neither or both of {@link #units} and {@link #augmentationFactor}, or a
+   *     range of units that cannot be
    */
   public Sample open() {
     return new Sample(connection, checked(), timeout).await();
@@ -282,9 +285,9 @@ public final class SampleCall {
   }
 
   /**
-   * The rows without a waiting thread of the caller's: each subscriber has a call of its own, and as many batches are
-   * handed to it as it asked for. Cancelling the subscription ends the call at the server at once. What {@link #open} and
-   * reading would throw comes by {@code onError}.
+   * The rows without a waiting thread of the caller's: each subscriber has a call of its own, and as many
+   * batches are handed to it as it asked for. Cancelling the subscription ends the call at the server at
+   * once. What {@link #open} and reading would throw comes by {@code onError}.
    *
    * @return of what is asked for now; later changes do not matter to it
    * @throws IllegalArgumentException as {@link #open}

@@ -9,8 +9,8 @@ import java.util.concurrent.RejectedExecutionException;
 import java.util.function.Supplier;
 
 /**
- * Hands the batches of a sample to subscribers, as many as they asked for. A thread of the executor waits for messages
- * while something is asked for, and none otherwise.
+ * Hands the batches of a sample to subscribers, as many as they asked for. A thread of the executor waits for
+ * messages while something is asked for, and none otherwise.
  */
 final class SamplePublisher implements Flow.Publisher<Batch> {
   private final Supplier<Sample> samples;

@@ -24,8 +24,9 @@ import java.util.Queue;
 /**
  * Putting a sample together: what has arrived, whether it is whole, and from where to go on.
  *
- * <p>A batch is handed on once its units are complete in every table; what a break leaves incomplete is forgotten and
- * comes again. Every batch is compared with its own digest, every stream that ends with its trailer.
+ * <p>A batch is handed on once its units are complete in every table; what a break leaves incomplete is
+ * forgotten and comes again. Every batch is compared with its own digest, every stream that ends with its
+ * trailer.
  */
 final class SampleState implements Resumable<SampleRequest, SampleResponse> {
   private final SampleRequest asked;
@@ -44,7 +45,10 @@ final class SampleState implements Resumable<SampleRequest, SampleResponse> {
   private long from;
   private int streams;
 
-  /** What was asked for; with an augmentation factor in place of a count, the header says how many units that is. */
+  /**
+   * What was asked for; with an augmentation factor in place of a count, the header says how many units that
+   * is.
+   */
   SampleState(SampleRequest asked) {
     this.asked = asked;
     this.next = asked.getStartUnit();

@@ -20,8 +20,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What a class takes: the parameters of its constructor, or its setters and fields. Records are known by reflection
- * alone, since this library runs on a Java that has none.
+ * What a class takes: the parameters of its constructor, or its setters and fields. Records are known by
+ * reflection alone, since this library runs on a Java that has none.
  */
 final class Shape<T> {
   final Constructor<T> constructor;
@@ -64,7 +64,8 @@ final class Shape<T> {
   /** The shape of a class; MappingException when it has none. */
   static <T> Shape<T> of(Class<T> type) {
     boolean inner = type.isMemberClass() && !Modifier.isStatic(type.getModifiers());
-    if (type.isInterface() || Modifier.isAbstract(type.getModifiers()) || type.isPrimitive() || type.isEnum() || inner) {
+    // Primitives, interfaces and arrays are abstract, too.
+    if (inner || type.isEnum() || Modifier.isAbstract(type.getModifiers())) {
       throw new MappingException(type.getSimpleName() + ": rows become records or (static) classes");
     }
     if (type.getSuperclass() != null && type.getSuperclass().getName().equals("java.lang.Record")) {
@@ -118,7 +119,8 @@ final class Shape<T> {
       if (!parameter.isNamePresent() && !parameter.isAnnotationPresent(Column.class)) {
         throw new MappingException(
             type.getSimpleName()
-                + ": name the columns of its constructor's parameters by @Column, or compile it with -parameters");
+                + ": name the columns of its constructor's parameters by @Column,"
+                + " or compile it with -parameters");
       }
       parts.add(new Part(type, parameter.getName(), parameter, parameter.getParameterizedType(), null));
     }

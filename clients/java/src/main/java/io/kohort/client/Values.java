@@ -15,11 +15,14 @@ import java.time.format.DateTimeFormatter;
 
 /** Values of conditions in the text form of the contract: as CSV writes them. */
 final class Values {
-  private static final DateTimeFormatter MICROSECONDS = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSSSSS");
+  private static final DateTimeFormatter MICROSECONDS =
+      DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSSSSS");
 
   private Values() {}
 
-  /** The text of a value; IllegalArgumentException, naming the column and the type, for what no cell can have. */
+  /**
+   * The text of a value; IllegalArgumentException, naming the column and the type, for what no cell can have.
+   */
   static String text(String column, Object value) {
     if (value instanceof Boolean || value instanceof CharSequence || value instanceof LocalDate) {
       return value.toString();

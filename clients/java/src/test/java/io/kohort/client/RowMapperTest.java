@@ -234,7 +234,9 @@ class RowMapperTest {
     assertEquals((byte) -1, patients.row(1).as(Byte1.class).number);
     assertSays(Byte1.class, 4, "Byte1.number: a cell of column count does not fit; use long");
     assertSays(Wrong.class, "Wrong.ward: column ward holds strings, which do not become java.time.LocalDate");
-    assertSays(Local.class, "Local.moment: column moment holds instants, which do not become java.time.LocalDateTime");
+    assertSays(
+        Local.class,
+        "Local.moment: column moment holds instants, which do not become java.time.LocalDateTime");
     assertSays(
         Strings.class,
         "Strings.drugs: column drugs holds lists of strings, which do not become java.util.List<java.lang.Integer>");

@@ -22,6 +22,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.function.IntUnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -87,8 +88,11 @@ class SampleResumeTest {
   @Test
   void manyCutsAreMendedAndAskForTheRest() {
     // Two batches each: one group of both tables.
-    sampling.answer((request, number) -> FakeSampling.cut(GoldenStream.of(request), batches(request, 2), FakeServer.unavailable()));
-    try (Sample sample = client.sample("models/golden").units(Golden.UNITS).where("ward", "Ward A").temperature(2).open()) {
+    sampling.answer(
+        (request, number) ->
+            FakeSampling.cut(GoldenStream.of(request), batches(request, 2), FakeServer.unavailable()));
+    SampleCall asked = client.sample("models/golden").units(Golden.UNITS).where("ward", "Ward A").temperature(2);
+    try (Sample sample = asked.open()) {
       text(sample);
       assertEquals(3, sample.streams());
     }
@@ -144,7 +148,8 @@ class SampleResumeTest {
   void randomCutsOfTheConnectionAreMended() {
     Random random = new Random(5);
     // Growing: each stream begins with some 20 kB of dictionaries, before which no cut brings progress.
-    try (CuttingProxy proxy = CuttingProxy.start(server.port(), n -> n > 40 ? Integer.MAX_VALUE : random.nextInt(12_000 * n));
+    IntUnaryOperator limits = n -> n > 40 ? Integer.MAX_VALUE : random.nextInt(12_000 * n);
+    try (CuttingProxy proxy = CuttingProxy.start(server.port(), limits);
         KohortClient cut = connect(proxy.address())) {
       for (int i = 0; i < 10; i++) {
         try (Sample sample = call(cut).open()) {
@@ -181,9 +186,9 @@ class SampleResumeTest {
 
   @Test
   void aRefusalComesFromOpen() {
-    server.refuse("Sample", Errors.of(Status.Code.NOT_FOUND, "MODEL_NOT_FOUND", "there is no model models/golden"));
+    server.refuse("Sample", Errors.of(Status.Code.NOT_FOUND, "MODEL_NOT_FOUND", "there is no such model"));
     NotFoundException error = assertThrows(NotFoundException.class, () -> call(client).open());
-    assertEquals("MODEL_NOT_FOUND: there is no model models/golden", error.getMessage());
+    assertEquals("MODEL_NOT_FOUND: there is no such model", error.getMessage());
     assertFalse(error.requestId().isEmpty());
   }
 

@@ -132,7 +132,8 @@ public final class Broken {
     String column = message.getDictionary().getColumn();
     boolean ward = column.equals("ward");
     SampleResponse.Builder changed = message.toBuilder();
-    if (how.equals("no-chunk") && message.getDictionary().getFirstIndex() == 300 || how.equals("no-dictionary") && ward) {
+    boolean second = message.getDictionary().getFirstIndex() == 300;
+    if (how.equals("no-chunk") && second || how.equals("no-dictionary") && ward) {
       return List.of();
     }
     if (how.equals("long-dictionary") && ward) {

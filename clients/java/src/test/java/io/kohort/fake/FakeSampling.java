@@ -54,7 +54,8 @@ public final class FakeSampling extends FakeModels {
   }
 
   /** The first so many messages, and then an error. */
-  public static Iterator<SampleResponse> cut(List<SampleResponse> messages, int after, StatusRuntimeException error) {
+  public static Iterator<SampleResponse> cut(
+      List<SampleResponse> messages, int after, StatusRuntimeException error) {
     Iterator<SampleResponse> first = messages.subList(0, after).iterator();
     return new Iterator<>() {
       @Override

@@ -41,7 +41,9 @@ public final class Golden {
   }
 
   private static final List<String> WARDS =
-      List.of("", "Ward A", "Zürich – Öst", "日本語", "👩🏽‍⚕️", "e\u0301", "a\"b\\c", "line\nbreak\ttab\r", "nul\0", "x,y");
+      List.of(
+          "", "Ward A", "Zürich – Öst", "日本語", "👩🏽‍⚕️",
+          "e\u0301", "a\"b\\c", "line\nbreak\ttab\r", "nul\0", "x,y");
   private static final List<String> CODES =
       IntStream.range(0, 1000).mapToObj(i -> String.format("C%04d", i)).collect(Collectors.toList());
   private static final List<String> DRUGS = List.of("aspirin", "", "naïve", "δ");
@@ -102,7 +104,8 @@ public final class Golden {
     patients.add(
         plain(
             "ratio", Storage.STORAGE_DOUBLE,
-            Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, -0.0, 5e-324, Double.MAX_VALUE, 0.1, null));
+            Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, -0.0, 5e-324, Double.MAX_VALUE, 0.1,
+            null));
     patients.add(
         decimal("dose", 2, 0L, -1L, 5L, -250L, Long.MAX_VALUE, Long.MIN_VALUE, null));
     patients.add(decimal("trace", 12, 1L, -1_000_000_000_000L, Long.MAX_VALUE, null));
@@ -117,7 +120,8 @@ public final class Golden {
     List<Object> moments = new ArrayList<>();
     moments.add(null);
     TIMES.forEach(time -> moments.add(time.toInstant(ZoneOffset.UTC)));
-    patients.add(new Cells(column("moment", Storage.STORAGE_DATETIME).setTimeZone("Europe/Zurich"), moments, null));
+    Column.Builder moment = column("moment", Storage.STORAGE_DATETIME).setTimeZone("Europe/Zurich");
+    patients.add(new Cells(moment, moments, null));
     patients.add(
         plain(
             "stay", Storage.STORAGE_DURATION,
@@ -125,7 +129,8 @@ public final class Golden {
     List<Object> wards = new ArrayList<>(WARDS);
     wards.add(null);
     patients.add(new Cells(column("ward", Storage.STORAGE_STRING), wards, WARDS));
-    patients.add(new Cells(column("code", Storage.STORAGE_STRING), new ArrayList<>(CODES.subList(600, 900)), CODES));
+    List<Object> codes = new ArrayList<>(CODES.subList(600, 900));
+    patients.add(new Cells(column("code", Storage.STORAGE_STRING), codes, CODES));
     patients.add(plain("remark", Storage.STORAGE_STRING, "", null, "ü".repeat(70), "nul\0", "👩🏽‍⚕️"));
     patients.add(
         new Cells(column("never", Storage.STORAGE_STRING), Collections.singletonList(null), List.of()));
@@ -133,7 +138,11 @@ public final class Golden {
         new Cells(
             column("drugs", Storage.STORAGE_STRING_LIST),
             Arrays.asList(
-                List.of(), null, List.of("aspirin"), List.of("δ", "", "naïve", "δ"), Collections.nCopies(40, "naïve")),
+                List.of(),
+                null,
+                List.of("aspirin"),
+                List.of("δ", "", "naïve", "δ"),
+                Collections.nCopies(40, "naïve")),
             DRUGS));
     tables.put("patients", patients);
     tables.put(

@@ -28,8 +28,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The messages of {@link Golden}, made cell by cell: encoding and digest are the contract's text once more, in the
- * plainest Java, so that they can disagree with the client's.
+ * The messages of {@link Golden}, made cell by cell: encoding and digest are the contract's text once more,
+ * in the plainest Java, so that they can disagree with the client's.
  */
 public final class GoldenStream {
   private static final int UNITS_PER_BATCH = 97; // no multiple of 8: validity bitmaps end within a byte

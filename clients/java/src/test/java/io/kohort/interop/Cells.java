@@ -13,7 +13,8 @@ import java.util.List;
 
 /** Cells in the canonical form of tests/interop/canonical.py. */
 final class Cells {
-  private static final DateTimeFormatter MICROSECONDS = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSSSSS");
+  private static final DateTimeFormatter MICROSECONDS =
+      DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSSSSS");
 
   private Cells() {}
 

@@ -20,8 +20,8 @@ import java.util.Map;
 import java.util.stream.Collectors;
 
 /**
- * Makes one call by the client library and prints what it saw as JSON, in the form that tests/interop/canonical.py
- * describes: {@code Driver VERB ADDRESS ARGUMENT…}.
+ * Makes one call by the client library and prints what it saw as JSON, in the form that
+ * tests/interop/canonical.py describes: {@code Driver VERB ADDRESS ARGUMENT…}.
  */
 public final class Driver {
   private static final int FAILED_CALL = 3;
@@ -59,7 +59,9 @@ public final class Driver {
     if (ca != null || certificate != null) {
       Tls tls = Tls.system();
       tls = ca == null ? tls : tls.withAuthorities(Path.of(ca));
-      tls = certificate == null ? tls : tls.withCertificate(Path.of(certificate), Path.of(System.getenv("KOHORT_KEY")));
+      if (certificate != null) {
+        tls = tls.withCertificate(Path.of(certificate), Path.of(System.getenv("KOHORT_KEY")));
+      }
       builder.tls(tls);
     }
     String token = System.getenv("KOHORT_TOKEN");
