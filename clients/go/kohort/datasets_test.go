@@ -55,10 +55,11 @@ func TestUploadByChunks(t *testing.T) {
 	}
 }
 
-// TestAnUploadIsSentAgain from its start.
+// TestAnUploadIsSentAgain from its start, and found where it was stored.
 func TestAnUploadIsSentAgain(t *testing.T) {
 	for name, spoil := range map[string]func(*fakeserver.Server){
-		"unavailable": func(s *fakeserver.Server) { s.Fail("UploadDataset", status.Error(codes.Unavailable, "gone")) },
+		"unavailable":            func(s *fakeserver.Server) { s.Fail("UploadDataset", status.Error(codes.Unavailable, "gone")) },
+		"an answer that is lost": func(s *fakeserver.Server) { s.Lose("UploadDataset") },
 		// What a server writes during an upload are settings and acknowledgements.
 		"a cut": func(s *fakeserver.Server) { s.CutAfter(100) },
 	} {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/kohort-health/kohort/clients/go/internal/fakeserver"
 	"github.com/kohort-health/kohort/clients/go/kohort"
 	pb "github.com/kohort-health/kohort/clients/go/kohort/v1"
 )
@@ -109,16 +110,27 @@ func TestTheErrorOfTheWriterIsTheErrorOfTheDownload(t *testing.T) {
 }
 
 func TestImport(t *testing.T) {
-	server := serve(t)
-	client := dial(t, server.Address)
 	bundle := bytes.Repeat([]byte("bundle"), 500_000)
-	server.Fail("ImportModel", status.Error(codes.Unavailable, "gone"))
-	model, err := client.ImportModel(within(t), bytes.NewReader(bundle), kohort.DisplayName("Imported"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest := sha256.Sum256(bundle)
-	if model.GetDisplayName() != "Imported" || !bytes.Equal(model.GetBundleDigest(), digest[:]) {
-		t.Errorf("got %v", model)
+	for _, spoil := range []func(*fakeserver.Server){
+		func(*fakeserver.Server) {},
+		func(s *fakeserver.Server) { s.Fail("ImportModel", status.Error(codes.Unavailable, "gone")) },
+		func(s *fakeserver.Server) { s.Lose("ImportModel") },
+	} {
+		server := serve(t)
+		spoil(server)
+		client := dial(t, server.Address)
+		model, err := client.ImportModel(within(t), bytes.NewReader(bundle), kohort.DisplayName("Imported"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest := sha256.Sum256(bundle)
+		if model.GetName() != "models/1" || model.GetDisplayName() != "Imported" || !bytes.Equal(model.GetBundleDigest(), digest[:]) {
+			t.Errorf("got %v", model)
+		}
+		for model := range client.Models(within(t)) {
+			if model.GetName() != "models/1" {
+				t.Errorf("%s was made, too", model.GetName())
+			}
+		}
 	}
 }

@@ -142,6 +142,8 @@ func over(state pb.JobState) bool {
 // follow sends the job, every event after the sequence, the job after each change of
 // its state, and ends once the job is over.
 func (s *Server) follow(ctx context.Context, j *job, sequence int64, send func(*pb.JobUpdate) error) error {
+	// The event before comes again: a client is not to count on what is new.
+	sequence = max(sequence-1, 0)
 	whole := true
 	for {
 		s.mutex.Lock()

@@ -10,7 +10,9 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	pb "github.com/kohort-health/kohort/clients/go/kohort/v1"
 )
@@ -34,13 +36,14 @@ type Server struct {
 	grpc     *grpc.Server
 	listener *listener
 	faults   map[string][]error
+	lost     map[string]int
 	calls    map[string][]metadata.MD
 	store
 }
 
 // Start starts a server on a free port of 127.0.0.1. The caller stops it.
 func Start(options ...grpc.ServerOption) *Server {
-	s := &Server{options: options, faults: map[string][]error{}, calls: map[string][]metadata.MD{}}
+	s := &Server{options: options, faults: map[string][]error{}, lost: map[string]int{}, calls: map[string][]metadata.MD{}}
 	s.Sampling = &Sampling{Model: Heart()}
 	s.store.init()
 	s.listen("127.0.0.1:0")
@@ -109,6 +112,25 @@ func (s *Server) Fail(method string, errs ...error) {
 	s.faults[method] = append(s.faults[method], errs...)
 }
 
+// Lose lets the next call of a method do its work and loses its answer.
+func (s *Server) Lose(method string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.lost[method]++
+}
+
+// answered is the outcome of a call that did its work.
+func (s *Server) answered(fullMethod string, err error) error {
+	method := methodName(fullMethod)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if err != nil || s.lost[method] == 0 {
+		return err
+	}
+	s.lost[method]--
+	return status.Error(codes.Unavailable, "the answer was lost")
+}
+
 // Calls are the metadata of the calls of a method so far, failed ones included.
 func (s *Server) Calls(method string) []metadata.MD {
 	s.mutex.Lock()
@@ -136,7 +158,8 @@ func (s *Server) unary(
 	if err := s.arrive(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
-	return handle(ctx, request)
+	answer, err := handle(ctx, request)
+	return answer, s.answered(info.FullMethod, err)
 }
 
 func (s *Server) stream(
@@ -145,7 +168,7 @@ func (s *Server) stream(
 	if err := s.arrive(stream.Context(), info.FullMethod); err != nil {
 		return err
 	}
-	return handle(server, stream)
+	return s.answered(info.FullMethod, handle(server, stream))
 }
 
 // Drain takes no more calls and waits for those under way.
