@@ -22,12 +22,14 @@ type Batch struct {
 // tableInfo is what the batches of one table share.
 type tableInfo struct {
 	schema   *pb.TableSchema
+	names    []string
 	position map[string]int
 }
 
 func newTableInfo(schema *pb.TableSchema) *tableInfo {
-	info := &tableInfo{schema, make(map[string]int, len(schema.GetColumns()))}
+	info := &tableInfo{schema: schema, position: make(map[string]int, len(schema.GetColumns()))}
 	for i, column := range schema.GetColumns() {
+		info.names = append(info.names, column.GetName())
 		info.position[column.GetName()] = i
 	}
 	return info

@@ -36,14 +36,9 @@ func (s *Sample) Rows(ctx context.Context) iter.Seq2[Row, error] {
 // Table is the name of the row's table.
 func (r Row) Table() string { return r.batch.Table() }
 
-// Columns are the names of the columns, in order.
-func (r Row) Columns() []string {
-	names := make([]string, len(r.batch.columns))
-	for i := range names {
-		names[i] = r.batch.columns[i].Name()
-	}
-	return names
-}
+// Columns are the names of the columns, in order. All rows share them: do not change
+// them.
+func (r Row) Columns() []string { return r.batch.table.names }
 
 // Has tells whether there is a column of that name.
 func (r Row) Has(column string) bool { return r.batch.Column(column) != nil }

@@ -112,13 +112,13 @@ func (m *Model) Messages(request *pb.SampleRequest) []*pb.SampleResponse {
 		}
 	}
 	trailer := &pb.SampleTrailer{RowCounts: map[string]int64{}, UnitCount: stop - start, DrawnUnits: stop - start}
-	whole := sha256.New()
-	for name, columns := range m.Cells(start, stop) {
+	whole, cells := sha256.New(), m.Cells(start, stop)
+	for name, columns := range cells {
 		trailer.RowCounts[name] = int64(len(columns[0]))
 	}
 	for _, table := range m.Tables {
 		for i, column := range table.Columns {
-			whole.Write(column.digest(m.Cells(start, stop)[table.Name][i]))
+			whole.Write(column.digest(cells[table.Name][i]))
 		}
 	}
 	trailer.Digest, trailer.AcceptanceRate = whole.Sum(nil), 1
