@@ -5,6 +5,7 @@ package io.kohort.client;
 import com.google.protobuf.Timestamp;
 import io.kohort.v1.Column;
 import io.kohort.v1.Dataset;
+import io.kohort.v1.TableSchema;
 import io.kohort.v1.UploadFormat;
 import io.kohort.v1.UploadHeader;
 import java.io.DataOutputStream;
@@ -54,8 +55,9 @@ public final class RowsUpload<T> {
   private final Iterator<? extends T> rows;
   private final Map<String, UploadColumn> columns = new LinkedHashMap<>();
   private final List<Function<? super T, ?>> cells = new ArrayList<>();
-  private final Map<String, Column> declared = new LinkedHashMap<>();
+  private final List<RowsUpload<?>> others = new ArrayList<>();
   private final UploadHeader.Builder header = UploadHeader.newBuilder();
+  private TableSchema declared = TableSchema.getDefaultInstance();
   private String subjectKey = "";
   private boolean sent;
 
@@ -209,14 +211,26 @@ public final class RowsUpload<T> {
   }
 
   /**
-   * Says what is known of a column besides its cells: kind, handling, vocabulary, levels, bounds, unit, description.
-   * Its storage, scale and time zone stay as the cells are.
+   * Declares what is known of the table besides its cells: keys, the time column, its role and constraints, and of
+   * columns their kind, handling, vocabulary, levels, bounds, unit and description. Storage, scale and time zone of a
+   * column stay as the cells are.
    *
-   * @param column a column of this upload by its name, before or after it is added
+   * @param schema its columns are some of this upload's; its name is replaced
    * @return this
    */
-  public RowsUpload<T> declare(Column column) {
-    declared.put(column.getName(), column);
+  public RowsUpload<T> schema(TableSchema schema) {
+    declared = Objects.requireNonNull(schema);
+    return this;
+  }
+
+  /**
+   * Sends another table of the same dataset along, such as the visits of the patients.
+   *
+   * @param other with columns and keys of its own; what names, labels and ends the dataset is this upload's
+   * @return this
+   */
+  public RowsUpload<T> and(RowsUpload<?> other) {
+    others.add(other);
     return this;
   }
 
@@ -298,32 +312,39 @@ public final class RowsUpload<T> {
    * @throws IllegalStateException it was sent before
    */
   public Dataset send() {
-    if (sent) {
-      throw new IllegalStateException("the rows are read once; make another upload");
-    }
-    sent = true;
-    check();
-    try (Spool spool = new Spool(SpooledRows.MEMORY)) {
-      long count = read(spool.out());
-      if (count == 0) {
-        throw UploadColumn.refused("EMPTY_TABLE", table, "has no rows");
+    List<RowsUpload<?>> tables = new ArrayList<>(List.of(this));
+    tables.addAll(others);
+    tables.forEach(RowsUpload::check);
+    tables.forEach(upload -> upload.sent = true);
+    List<SpooledRows> spooled = new ArrayList<>();
+    try {
+      header.setFormat(UploadFormat.UPLOAD_FORMAT_COLUMNS);
+      for (RowsUpload<?> upload : tables) {
+        SpooledRows rows = new SpooledRows(upload.table, List.copyOf(upload.columns.values()));
+        spooled.add(rows);
+        upload.read(rows);
+        header.getSchemaBuilder().addTables(rows.schema(upload.declared, upload.subjectKey));
+        header.addDigests(rows.digest());
       }
-      SpooledRows spooled = new SpooledRows(table, spool, List.copyOf(columns.values()), count);
-      header.setFormat(UploadFormat.UPLOAD_FORMAT_COLUMNS).setSchema(spooled.schema(declared, subjectKey));
-      header.addDigests(spooled.digest());
-      return Uploads.send(connection, header.build(), spooled::messages);
+      return Uploads.send(connection, header.build(), () -> SpooledRows.messages(spooled));
     } catch (IOException failed) {
       throw new UncheckedIOException(failed);
+    } finally {
+      spooled.forEach(SpooledRows::close);
     }
   }
 
   private void check() {
-    if (columns.isEmpty()) {
-      throw new IllegalStateException("the upload has no columns");
+    if (sent) {
+      throw new IllegalStateException("the rows are read once; make another upload");
     }
-    for (String name : declared.keySet()) {
-      if (!columns.containsKey(name)) {
-        throw UploadColumn.refused("MISSING_COLUMN", table + "." + name, "it is declared but not in the data");
+    if (columns.isEmpty()) {
+      throw new IllegalStateException("the upload of " + table + " has no columns");
+    }
+    for (Column column : declared.getColumnsList()) {
+      if (!columns.containsKey(column.getName())) {
+        String where = table + "." + column.getName();
+        throw UploadColumn.refused("MISSING_COLUMN", where, "it is declared but not in the data");
       }
     }
     if (!subjectKey.isEmpty() && !columns.containsKey(subjectKey)) {
@@ -331,16 +352,19 @@ public final class RowsUpload<T> {
     }
   }
 
-  private long read(DataOutputStream out) throws IOException {
+  private void read(SpooledRows spooled) throws IOException {
     UploadColumn[] columns = this.columns.values().toArray(new UploadColumn[0]);
-    long count = 0;
-    for (; rows.hasNext(); count++) {
+    DataOutputStream out = spooled.out();
+    while (rows.hasNext()) {
       T row = rows.next();
       for (int i = 0; i < columns.length; i++) {
         columns[i].write(cells.get(i).apply(row), out);
       }
+      spooled.rowWritten();
     }
-    return count;
+    if (spooled.count() == 0) {
+      throw UploadColumn.refused("EMPTY_TABLE", table, "has no rows");
+    }
   }
 
   RowsUpload<T> add(String name, UploadColumn column, Function<? super T, ?> cell) {

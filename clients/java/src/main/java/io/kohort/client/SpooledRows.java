@@ -9,13 +9,15 @@ import io.kohort.v1.Dictionary;
 import io.kohort.v1.ExpectedDigest;
 import io.kohort.v1.Handling;
 import io.kohort.v1.RecordBatch;
-import io.kohort.v1.Schema;
 import io.kohort.v1.TableSchema;
 import io.kohort.v1.UploadDatasetRequest;
 import java.io.DataInputStream;
+import java.io.DataOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
@@ -24,33 +26,57 @@ import java.util.NoSuchElementException;
 /** Rows in a spool as the messages of an upload, as often as they are needed. */
 final class SpooledRows {
   /** Bytes of rows that wait in memory. */
-  static final int MEMORY = 8 << 20;
+  private static final int MEMORY = 8 << 20;
 
   private static final int DICTIONARY_BYTES = 768 << 10;
   private static final int BATCH_BYTES = 768 << 10;
   private static final int ROW_BYTES = 5 << 19; // with the batch before it still below the limit of 3.5 MiB
 
   private final String table;
-  private final Spool spool;
   private final List<UploadColumn> columns;
-  private final long count;
+  private final Spool spool = new Spool(MEMORY);
   private final List<ByteString> digests = new ArrayList<>();
+  private long count;
 
-  SpooledRows(String table, Spool spool, List<UploadColumn> columns, long count) {
+  SpooledRows(String table, List<UploadColumn> columns) {
     this.table = table;
-    this.spool = spool;
     this.columns = columns;
-    this.count = count;
+  }
+
+  /** Where the columns write their cells, row after row. */
+  DataOutputStream out() {
+    return spool.out();
+  }
+
+  void rowWritten() {
+    count++;
+  }
+
+  long count() {
+    return count;
+  }
+
+  void close() {
+    try {
+      spool.close();
+    } catch (IOException harmless) { // its file cannot be read by anyone else
+      return;
+    }
   }
 
   /** The schema of the rows, with what a person declared about them in front; storage stays as the cells are. */
-  Schema schema(Map<String, Column> declared, String subjectKey) {
-    TableSchema.Builder schema = TableSchema.newBuilder().setName(table).setSubjectKey(subjectKey);
+  TableSchema schema(TableSchema declared, String subjectKey) {
+    Map<String, Column> known = new HashMap<>();
+    declared.getColumnsList().forEach(column -> known.put(column.getName(), column));
+    TableSchema.Builder schema = declared.toBuilder().setName(table).clearColumns();
+    if (!subjectKey.isEmpty()) {
+      schema.setSubjectKey(subjectKey);
+    }
     for (UploadColumn column : columns) {
       Column found = column.column();
-      schema.addColumns(declare(found, declared.getOrDefault(found.getName(), found)));
+      schema.addColumns(declare(found, known.getOrDefault(found.getName(), found)));
     }
-    return Schema.newBuilder().addTables(schema).build();
+    return schema.build();
   }
 
   private static Column declare(Column found, Column declared) {
@@ -84,8 +110,31 @@ final class SpooledRows {
     return ExpectedDigest.newBuilder().setTable(table).setSha256(all).build();
   }
 
-  /** What follows the header, from the start. Call {@link #digest} before. */
-  Iterator<UploadDatasetRequest> messages() {
+  /** What follows the header, table after table, from the start. Call {@link #digest} of each before. */
+  static Iterator<UploadDatasetRequest> messages(List<SpooledRows> tables) {
+    Iterator<SpooledRows> left = tables.iterator();
+    return new Iterator<>() {
+      private Iterator<UploadDatasetRequest> now = Collections.emptyIterator();
+
+      @Override
+      public boolean hasNext() {
+        while (!now.hasNext() && left.hasNext()) {
+          now = left.next().messages();
+        }
+        return now.hasNext();
+      }
+
+      @Override
+      public UploadDatasetRequest next() {
+        if (!hasNext()) {
+          throw new NoSuchElementException();
+        }
+        return now.next();
+      }
+    };
+  }
+
+  private Iterator<UploadDatasetRequest> messages() {
     try {
       return new Messages();
     } catch (IOException failed) {

@@ -11,24 +11,27 @@ import io.grpc.stub.StreamObserver;
 import io.kohort.v1.Column;
 import io.kohort.v1.Dataset;
 import io.kohort.v1.DatasetServiceGrpc;
+import io.kohort.v1.ExpectedDigest;
 import io.kohort.v1.RecordBatch;
 import io.kohort.v1.SampleHeader;
 import io.kohort.v1.SampleRequest;
 import io.kohort.v1.SampleResponse;
 import io.kohort.v1.SampleTrailer;
 import io.kohort.v1.SamplingServiceGrpc;
-import io.kohort.v1.Schema;
+import io.kohort.v1.TableSchema;
 import io.kohort.v1.UploadDatasetRequest;
 import io.kohort.v1.UploadDatasetResponse;
 import io.kohort.v1.UploadHeader;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
- * A server that takes uploads of columns, checks them as the contract says, keeps the last one, and gives it back as the
- * sample of any model.
+ * A server that takes uploads of columns, checks them as the contract says, keeps the last one, and gives its first table
+ * back as the sample of any model.
  */
 public final class EchoServer extends DatasetServiceGrpc.DatasetServiceImplBase implements AutoCloseable {
   /** The headers of all tries. */
@@ -44,12 +47,10 @@ public final class EchoServer extends DatasetServiceGrpc.DatasetServiceImplBase 
   public volatile boolean altering;
 
   private final List<UploadDatasetRequest> messages = new ArrayList<>();
+  private final Map<String, Table> tables = new LinkedHashMap<>();
   private final Server server;
   private final int breaks;
-  private Layout layout;
   private Dictionaries dictionaries;
-  private ContentDigest digest;
-  private List<List<Object>> columns;
   private boolean wrong;
 
   /** A server that ends so many tries with UNAVAILABLE after their first batch. */
@@ -68,14 +69,19 @@ public final class EchoServer extends DatasetServiceGrpc.DatasetServiceImplBase 
     return "127.0.0.1:" + server.getPort();
   }
 
-  /** The cells of a column of the last upload, as a sample would give them. */
+  /** The cells of a column of the last upload's first table, as a sample would give them. */
   public synchronized List<Object> cells(String column) {
-    return columns.get(layout.position(column));
+    return first().cells(column);
   }
 
-  /** What the header said of a column. */
+  /** The same of any table. */
+  public synchronized List<Object> cells(String table, String column) {
+    return tables.get(table).cells(column);
+  }
+
+  /** What the header said of a column of the first table. */
   public synchronized Column column(String name) {
-    return layout.column(layout.position(name));
+    return first().layout.column(first().layout.position(name));
   }
 
   @Override
@@ -101,14 +107,16 @@ public final class EchoServer extends DatasetServiceGrpc.DatasetServiceImplBase 
       @Override
       public void onCompleted() {
         synchronized (EchoServer.this) {
-          if (wrong || !Arrays.equals(digest.digest(), last().getDigests(0).getSha256().toByteArray())) {
+          Dataset.Builder dataset = Dataset.newBuilder().setName("datasets/1").setSchema(last().getSchema());
+          for (ExpectedDigest expected : last().getDigestsList()) {
+            Table table = tables.get(expected.getTable());
+            wrong |= !Arrays.equals(table.digest.digest(), expected.getSha256().toByteArray());
+            dataset.putRowCounts(expected.getTable(), table.rows());
+          }
+          if (wrong || last().getDigestsCount() != tables.size()) {
             answer.onError(Status.INVALID_ARGUMENT.withDescription("DIGEST_MISMATCH").asRuntimeException());
             return;
           }
-          Schema schema = last().getSchema();
-          Dataset dataset =
-              Dataset.newBuilder().setName("datasets/1").setSchema(schema)
-                  .putRowCounts(layout.table(), columns.get(0).size()).build();
           answer.onNext(UploadDatasetResponse.newBuilder().setDataset(dataset).build());
           answer.onCompleted();
         }
@@ -120,17 +128,21 @@ public final class EchoServer extends DatasetServiceGrpc.DatasetServiceImplBase 
     return headers.get(headers.size() - 1);
   }
 
+  private Table first() {
+    return tables.values().iterator().next();
+  }
+
   /** True breaks the call. */
   private boolean take(UploadDatasetRequest message) {
     largest = Math.max(largest, message.getSerializedSize());
     switch (message.getPartCase()) {
       case HEADER:
         headers.add(message.getHeader());
-        layout = new Layout(message.getHeader().getSchema().getTables(0));
-        digest = new ContentDigest(List.of(layout));
+        tables.clear();
+        for (TableSchema schema : message.getHeader().getSchema().getTablesList()) {
+          tables.put(schema.getName(), new Table(schema));
+        }
         dictionaries = new Dictionaries();
-        columns = new ArrayList<>();
-        layout.schema.getColumnsList().forEach(column -> columns.add(new ArrayList<>()));
         batchRows.clear();
         messages.clear();
         return false;
@@ -140,17 +152,41 @@ public final class EchoServer extends DatasetServiceGrpc.DatasetServiceImplBase 
         return false;
       default:
         messages.add(message);
-        RecordBatch batch = message.getBatch();
-        Cells[] cells = Decoder.decode(batch, layout, dictionaries);
-        byte[] found = digest.add(layout.table(), cells, batch.getRowCount());
-        wrong |= !Arrays.equals(found, batch.getDigest().toByteArray());
-        batchRows.add(batch.getRowCount());
-        for (int i = 0; i < cells.length; i++) {
-          for (int row = 0; row < batch.getRowCount(); row++) {
-            columns.get(i).add(cells[i].value(row));
-          }
-        }
+        wrong |= !tables.get(message.getBatch().getTable()).add(message.getBatch());
+        batchRows.add(message.getBatch().getRowCount());
         return headers.size() <= breaks;
+    }
+  }
+
+  private final class Table {
+    final Layout layout;
+    final ContentDigest digest;
+    private final List<List<Object>> columns = new ArrayList<>();
+
+    Table(TableSchema schema) {
+      layout = new Layout(schema);
+      digest = new ContentDigest(List.of(layout));
+      schema.getColumnsList().forEach(column -> columns.add(new ArrayList<>()));
+    }
+
+    List<Object> cells(String column) {
+      return columns.get(layout.position(column));
+    }
+
+    long rows() {
+      return columns.get(0).size();
+    }
+
+    /** False where the batch has not its digest. */
+    boolean add(RecordBatch batch) {
+      Cells[] cells = Decoder.decode(batch, layout, dictionaries);
+      byte[] found = digest.add(layout.table(), cells, batch.getRowCount());
+      for (int i = 0; i < cells.length; i++) {
+        for (int row = 0; row < batch.getRowCount(); row++) {
+          columns.get(i).add(cells[i].value(row));
+        }
+      }
+      return Arrays.equals(found, batch.getDigest().toByteArray());
     }
   }
 
@@ -158,7 +194,7 @@ public final class EchoServer extends DatasetServiceGrpc.DatasetServiceImplBase 
     @Override
     public void sample(SampleRequest request, StreamObserver<SampleResponse> answer) {
       synchronized (EchoServer.this) {
-        long rows = columns.get(0).size();
+        long rows = first().rows();
         SampleHeader.Builder header = SampleHeader.newBuilder().setModel(request.getModel()).setUnitCount(rows);
         header.setSchema(last().getSchema()).setSynthetic(true);
         answer.onNext(SampleResponse.newBuilder().setHeader(header).build());
@@ -174,7 +210,7 @@ public final class EchoServer extends DatasetServiceGrpc.DatasetServiceImplBase 
           }
         }
         SampleTrailer.Builder trailer = SampleTrailer.newBuilder().setUnitCount(rows);
-        trailer.putRowCounts(layout.table(), rows);
+        trailer.putRowCounts(first().layout.table(), rows);
         trailer.setDigest(altering ? ByteString.EMPTY : last().getDigests(0).getSha256());
         answer.onNext(SampleResponse.newBuilder().setTrailer(trailer).build());
         answer.onCompleted();

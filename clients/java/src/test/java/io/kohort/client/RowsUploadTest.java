@@ -11,6 +11,7 @@ import io.grpc.Status;
 import io.kohort.v1.ColumnKind;
 import io.kohort.v1.Dataset;
 import io.kohort.v1.Handling;
+import io.kohort.v1.TableSchema;
 import java.math.BigDecimal;
 import java.math.BigInteger;
 import java.time.Duration;
@@ -21,6 +22,7 @@ import java.time.OffsetDateTime;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -125,10 +127,23 @@ class RowsUploadTest {
             .setHandling(Handling.HANDLING_MODEL)
             .setScale(3)
             .build();
-    client.uploadRows("t", List.of("I10", "")).text("code", row -> row).declare(declared).send();
+    TableSchema table = TableSchema.newBuilder().setName("?").addColumns(declared).addPrimaryKey("code").build();
+    client.uploadRows("t", List.of("I10", "")).text("code", row -> row).schema(table).send();
     assertEquals("ICD-10-CM", server.column("code").getVocabulary());
     assertEquals(0, server.column("code").getScale());
+    assertEquals(List.of("code"), server.headers.get(0).getSchema().getTables(0).getPrimaryKeyList());
     assertEquals(List.of("I10", ""), server.cells("code"));
+  }
+
+  @Test
+  void severalTablesMakeOneDataset() {
+    RowsUpload<Integer> visits = client.uploadRows("visits", List.of(1, 1, 2)).text("patient", i -> "p" + i);
+    Dataset dataset =
+        client.uploadRows("patients", List.of(1, 2)).text("id", i -> "p" + i).and(visits).send();
+    assertEquals(Map.of("patients", 2L, "visits", 3L), dataset.getRowCountsMap());
+    assertEquals(List.of("p1", "p1", "p2"), server.cells("visits", "patient"));
+    assertEquals(List.of("p1", "p2"), server.cells("patients", "id"));
+    assertThrows(IllegalStateException.class, visits::send);
   }
 
   @Test
@@ -185,6 +200,8 @@ class RowsUploadTest {
     refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().dateTime("x", row -> LocalDateTime.MAX));
     refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().duration("x", row -> Duration.ofDays(200_000_000)));
     refused("BAD_ENCODING", "t.x", rows().text("x", row -> "half \ud800"));
+    TableSchema other = TableSchema.newBuilder().addColumns(io.kohort.v1.Column.newBuilder().setName("y")).build();
+    refused("MISSING_COLUMN", "t.y", rows().text("x", row -> "").schema(other));
     refused("MISSING_COLUMN", "t.id", rows().text("x", row -> "").subjectKey("id"));
     refused("EMPTY_TABLE", "t", client.uploadRows("t", List.of()).text("x", row -> ""));
     assertThrows(InvalidRequestException.class, () -> rows().bool("x", row -> true).bool("x", row -> true));
