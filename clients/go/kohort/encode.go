@@ -6,7 +6,6 @@ import (
 	"context"
 	"iter"
 	"reflect"
-	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -80,11 +79,12 @@ func columnOf(field field) (info *pb.Column, local bool, wrong string) {
 		}
 	}
 	info = &pb.Column{Name: field.column}
-	date, local := slices.Contains(field.options, "date"), slices.Contains(field.options, "local")
 	switch {
-	case kind == timeType && date:
+	case kind != timeType && (field.date || field.local):
+		return nil, false, "date and local are for times"
+	case kind == timeType && field.date:
 		info.Storage = pb.Storage_STORAGE_DATE
-	case kind == timeType && local:
+	case kind == timeType && field.local:
 		info.Storage = pb.Storage_STORAGE_DATETIME
 	case kind == timeType:
 		info.Storage, info.TimeZone = pb.Storage_STORAGE_DATETIME, "UTC"
@@ -105,7 +105,7 @@ func columnOf(field field) (info *pb.Column, local bool, wrong string) {
 	default:
 		return nil, false, "no cell is made of this type"
 	}
-	return info, local, ""
+	return info, field.local, ""
 }
 
 // buildersFor makes a builder per field, of the column that is told.

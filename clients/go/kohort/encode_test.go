@@ -231,6 +231,13 @@ func TestRowsThatCannotBeSent(t *testing.T) {
 			t.Errorf("%s: the error is %v", words, err)
 		}
 	}
+	type dated struct {
+		A int `kohort:"a,date"`
+	}
+	var told *MappingError
+	if _, err := UploadRows(ctx, client, slices.Values([]dated{{1}})); !errors.As(err, &told) || told.Column != "a" {
+		t.Error(err)
+	}
 	scales := []cell[Decimal]{{Decimal{math.MaxInt64, 0}}, {Decimal{1, 1}}}
 	if _, err := UploadRows(ctx, client, slices.Values(scales)); err == nil || strings.Contains(err.Error(), "922") {
 		t.Error(err)

@@ -55,11 +55,16 @@ func taggedFields(whole, kind reflect.Type, path []int) ([]field, error) {
 			continue
 		}
 		name := whole.Name() + "." + one.Name
-		words := strings.Split(tag, ",")
-		if !one.IsExported() || words[0] == "" {
+		// What else follows a comma belongs to the name: columns may have any.
+		column, date := strings.CutSuffix(tag, ",date")
+		column, local := strings.CutSuffix(column, ",local")
+		switch {
+		case !one.IsExported() || column == "":
 			return nil, wrongUse("the field %s has a tag, but is not exported or names no column", name)
+		case date && local:
+			return nil, wrongUse("the field %s cannot be both a date and local", name)
 		}
-		fields = append(fields, field{at, name, words[0], words[1:], one.Type})
+		fields = append(fields, field{at, name, column, date, local, one.Type})
 	}
 	return fields, nil
 }

@@ -109,11 +109,12 @@ const noColumn = "there is no such column"
 
 // A field is an exported field of a struct with a tag.
 type field struct {
-	path    []int
-	name    string // of struct and field
-	column  string
-	options []string // of the tag
-	kind    reflect.Type
+	path   []int
+	name   string // of struct and field
+	column string
+	date   bool // uploads a time as its day
+	local  bool // uploads a time as its clock on the wall
+	kind   reflect.Type
 }
 
 func planRows(kind reflect.Type, schema *pb.TableSchema) (*rowPlan, error) {

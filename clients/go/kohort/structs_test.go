@@ -142,6 +142,12 @@ func TestWhatDoesNotFitIsTold(t *testing.T) {
 			A bool `kohort:"seen"`
 			B bool `kohort:"seen"`
 		}](t), "two fields"},
+		{mapping[struct {
+			A time.Time `kohort:"born,local,date"`
+		}](t), "both a date and local"},
+		{mapping[struct {
+			A bool `kohort:"seen, or not"`
+		}](t), "patients.seen, or not into"},
 	} {
 		if !strings.Contains(found.err.Error(), found.reason) {
 			t.Errorf("the error is %v, not %s", found.err, found.reason)
