@@ -1,6 +1,7 @@
 // Copyright 2026 The Kohort Authors. SPDX-License-Identifier: Apache-2.0
 
 import { Channel, credentials, Metadata } from "@grpc/grpc-js";
+import { setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { Readable } from "node:stream";
@@ -67,6 +68,7 @@ export class Connection {
     this.#token = token;
     this.#metadata = metadata;
     this.#retry = { ...RETRY, ...retry };
+    setMaxListeners(0, this.#closing.signal); // every call under way listens
     const serverName = typeof secure === "object" ? secure.serverName : undefined;
     this.#channel = new Channel(this.target, secure ? ssl(secure === true ? {} : secure) : credentials.createInsecure(), {
       "grpc.primary_user_agent": `kohort-node/${VERSION}`,

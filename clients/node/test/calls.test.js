@@ -109,6 +109,18 @@ test("who calls", async (t) => {
   assert.match(String(header(calls[0], "user-agent")), /^kohort-node\/\d/);
 });
 
+test("many calls at once", async (t) => {
+  const { calls, implementations } = models(true);
+  const { client } = await serve(t, implementations);
+  const warnings = [];
+  const warned = (warning) => warnings.push(warning.message);
+  process.on("warning", warned);
+  t.after(() => process.off("warning", warned));
+  await Promise.all(Array.from({ length: 30 }, () => client.model("models/m")));
+  await new Promise(setImmediate);
+  assert.deepEqual([calls.length, warnings], [30, []]);
+});
+
 test("nobody there", async () => {
   const client = connect("127.0.0.1:1", { retry: { initialBackoffMs: 1 } });
   await assert.rejects(client.model("models/m"), (error) => {
