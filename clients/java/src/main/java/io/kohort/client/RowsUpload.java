@@ -3,12 +3,10 @@
 package io.kohort.client;
 
 import com.google.protobuf.Timestamp;
-import io.kohort.v1.Column;
 import io.kohort.v1.Dataset;
 import io.kohort.v1.TableSchema;
 import io.kohort.v1.UploadFormat;
 import io.kohort.v1.UploadHeader;
-import java.io.DataOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.math.BigDecimal;
@@ -18,9 +16,7 @@ import java.time.LocalDate;
 import java.time.LocalDateTime;
 import java.util.ArrayList;
 import java.util.Iterator;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import java.util.UUID;
 import java.util.function.Function;
@@ -52,19 +48,15 @@ import java.util.function.Function;
 public final class RowsUpload<T> {
   private final Connection connection;
   private final String table;
-  private final Iterator<? extends T> rows;
-  private final Map<String, UploadColumn> columns = new LinkedHashMap<>();
-  private final List<Function<? super T, ?>> cells = new ArrayList<>();
-  private final List<RowsUpload<?>> others = new ArrayList<>();
+  private final TypedRows<T> rows;
+  private final List<TypedRows<?>> tables = new ArrayList<>();
   private final UploadHeader.Builder header = UploadHeader.newBuilder();
-  private TableSchema declared = TableSchema.getDefaultInstance();
-  private String subjectKey = "";
-  private boolean sent;
 
   RowsUpload(Connection connection, String table, Iterator<? extends T> rows) {
     this.connection = connection;
-    this.table = Objects.requireNonNull(table, "table");
-    this.rows = Objects.requireNonNull(rows, "rows");
+    this.table = table;
+    this.rows = new TypedRows<>(table, rows);
+    tables.add(this.rows);
   }
 
   /**
@@ -219,7 +211,7 @@ public final class RowsUpload<T> {
    * @return this
    */
   public RowsUpload<T> schema(TableSchema schema) {
-    declared = Objects.requireNonNull(schema);
+    rows.declared = Objects.requireNonNull(schema);
     return this;
   }
 
@@ -230,7 +222,7 @@ public final class RowsUpload<T> {
    * @return this
    */
   public RowsUpload<T> and(RowsUpload<?> other) {
-    others.add(other);
+    tables.addAll(other.tables);
     return this;
   }
 
@@ -242,7 +234,7 @@ public final class RowsUpload<T> {
    * @return this
    */
   public RowsUpload<T> subjectKey(String column) {
-    subjectKey = column;
+    rows.subjectKey = Objects.requireNonNull(column);
     return this;
   }
 
@@ -312,19 +304,16 @@ public final class RowsUpload<T> {
    * @throws IllegalStateException it was sent before
    */
   public Dataset send() {
-    List<RowsUpload<?>> tables = new ArrayList<>(List.of(this));
-    tables.addAll(others);
-    tables.forEach(RowsUpload::check);
-    tables.forEach(upload -> upload.sent = true);
+    tables.forEach(TypedRows::claim);
     List<SpooledRows> spooled = new ArrayList<>();
     try {
       header.setFormat(UploadFormat.UPLOAD_FORMAT_COLUMNS);
-      for (RowsUpload<?> upload : tables) {
-        SpooledRows rows = new SpooledRows(upload.table, List.copyOf(upload.columns.values()));
-        spooled.add(rows);
-        upload.read(rows);
-        header.getSchemaBuilder().addTables(rows.schema(upload.declared, upload.subjectKey));
-        header.addDigests(rows.digest());
+      for (TypedRows<?> rows : tables) {
+        SpooledRows table = rows.spool();
+        spooled.add(table);
+        rows.readInto(table);
+        header.getSchemaBuilder().addTables(table.schema(rows.declared, rows.subjectKey));
+        header.addDigests(table.digest());
       }
       return Uploads.send(connection, header.build(), () -> SpooledRows.messages(spooled));
     } catch (IOException failed) {
@@ -334,45 +323,8 @@ public final class RowsUpload<T> {
     }
   }
 
-  private void check() {
-    if (sent) {
-      throw new IllegalStateException("the rows are read once; make another upload");
-    }
-    if (columns.isEmpty()) {
-      throw new IllegalStateException("the upload of " + table + " has no columns");
-    }
-    for (Column column : declared.getColumnsList()) {
-      if (!columns.containsKey(column.getName())) {
-        String where = table + "." + column.getName();
-        throw UploadColumn.refused("MISSING_COLUMN", where, "it is declared but not in the data");
-      }
-    }
-    if (!subjectKey.isEmpty() && !columns.containsKey(subjectKey)) {
-      throw UploadColumn.refused("MISSING_COLUMN", table + "." + subjectKey, "the subject key is not in the data");
-    }
-  }
-
-  private void read(SpooledRows spooled) throws IOException {
-    UploadColumn[] columns = this.columns.values().toArray(new UploadColumn[0]);
-    DataOutputStream out = spooled.out();
-    while (rows.hasNext()) {
-      T row = rows.next();
-      for (int i = 0; i < columns.length; i++) {
-        columns[i].write(cells.get(i).apply(row), out);
-      }
-      spooled.rowWritten();
-    }
-    if (spooled.count() == 0) {
-      throw UploadColumn.refused("EMPTY_TABLE", table, "has no rows");
-    }
-  }
-
   RowsUpload<T> add(String name, UploadColumn column, Function<? super T, ?> cell) {
-    Objects.requireNonNull(cell, "cell");
-    if (columns.putIfAbsent(name, column) != null) {
-      throw UploadColumn.refused("DUPLICATE_COLUMN", table + "." + name, "two columns have this name");
-    }
-    cells.add(cell);
+    rows.add(name, column, cell);
     return this;
   }
 
