@@ -32,7 +32,7 @@ VERSIONS = {
     "clients/java/src/main/java/**/*.java": r'"kohort-java/(\d[^"]*)"|VERSION = "(.+?)"',
     "clients/go/kohort/*.go": r'"kohort-go/(\d[^"]*)"|[vV]ersion\s*=\s*"(.+?)"',
     "clients/node/package.json": r'^  "version": "(.+)"',
-    "clients/node/package-lock.json": r'"name": "kohort-node-example",\s*"version": "(.+)"',
+    "clients/node/package-lock.json": r'\A{\s*"name": ".+",\s*"version": "(.+)"',
     "clients/java/**/pom.xml": r"<artifactId>kohort-client</artifactId>\s*<version>(.+?)</version>",
 }
 LARGEST = 4 << 20  # bytes of an artefact; the largest has 2 MiB
@@ -171,6 +171,16 @@ def wheel_installs(archive: Path, folder: Path, version: str) -> Iterator[str]:
         yield f"expected its version, no torch and a place in site-packages: {said}"
 
 
+def foreign_protos(held: Members) -> Iterator[str]:
+    """Every proto of the contract is there, byte for byte."""
+    for proto in sorted((ROOT / "protos").rglob("*.proto")):
+        name = str(proto.relative_to(ROOT / "protos"))
+        if name not in held:
+            yield f"no {name}"
+        elif held[name] != proto.read_bytes():
+            yield f"{name} is not the repository's"
+
+
 def jars(files: list[Path], version: str) -> Iterator[str]:
     """Jar, sources and Javadoc; the protos byte for byte; class files that Java 11 reads."""
     stem = f"kohort-client-{version}"
@@ -180,11 +190,7 @@ def jars(files: list[Path], version: str) -> Iterator[str]:
             yield f"no {name}"
     if f"{stem}.jar" in named:
         held = members(named[f"{stem}.jar"])
-        protos = {str(p.relative_to(ROOT / "protos")): p for p in (ROOT / "protos").rglob("*.proto")}
-        yield from (f"no {name}" for name in protos if name not in held)
-        for name, proto in protos.items():
-            if name in held and held[name] != proto.read_bytes():
-                yield f"{name} is not the repository's"
+        yield from foreign_protos(held)
         classes = {name: data for name, data in held.items() if name.endswith(".class")}
         newer = [name for name, data in classes.items() if int.from_bytes(data[6:8], "big") > JAVA_11]
         yield from (f"{name} needs more than Java 11" for name in newer[:3])
@@ -215,14 +221,14 @@ def go_builds(tree: Path, version: str) -> Iterator[str]:
     yield from ()
 
 
-def node_package(tree: Path) -> Iterator[str]:
-    """The list of `npm pack`: sources, README, package.json."""
-    names = build.node(tree)
-    yield from (f"no {name}" for name in ("package.json", "README.md") if name not in names)
-    yield from (
-        f"stray {n}" for n in names if not re.fullmatch(r"package\.json|README\.md|LICENSE|.+\.js", n)
-    )
-    package = json.loads((tree / "clients" / "node" / "package.json").read_text())
+def node_package(archive: Path) -> Iterator[str]:
+    """Modules, README, and the protos byte for byte."""
+    held = {name.removeprefix("package/"): data for name, data in members(archive).items()}
+    yield from (f"no {name}" for name in ("package.json", "README.md", "kohort.js") if name not in held)
+    yield from foreign_protos({name.removeprefix("protos/"): data for name, data in held.items()})
+    belongs = r"package\.json|README\.md|LICENSE|NOTICE|\w+\.js|protos/kohort/v1/\w+\.proto"
+    yield from (f"stray {name}" for name in held if not re.fullmatch(belongs, name))
+    package = json.loads(held["package.json"])
     if package["license"] != "Apache-2.0" or package.get("private") is not True:
         yield "package.json does not say Apache-2.0 and private"
 
@@ -264,8 +270,8 @@ def main() -> int:
         if only in (None, "go") and (made := twice("go", lambda tree: build.go(tree, commit, version))):
             report.check("go: module zip", go_module(made[0], version))
             report.check("go: a program of another module builds with it", go_builds(one, version))
-        if only in (None, "node"):
-            report.check("node: npm pack", node_package(one))
+        if only in (None, "node") and (made := twice("node", build.node)):
+            report.check(f"{made[0].name}: modules, protos", node_package(made[0]))
         for file in files:
             if file.name != "pom.xml":
                 report.check(f"{file.name}: licence, size, paths, hosts", contents(file, trees))

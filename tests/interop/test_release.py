@@ -26,7 +26,7 @@ def test_every_artefact(tmp_path: Path) -> None:
     run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     made = {path.suffix for path in (tmp_path / "dist").iterdir()}
-    assert made == {".whl", ".gz", ".jar", ".pom", ".zip"}
+    assert made == {".whl", ".gz", ".jar", ".pom", ".zip", ".tgz"}
 
 
 def packed(archive: Path, **files: str) -> Path:
