@@ -77,7 +77,11 @@ def read(words: Sequence[str], address: str, model: str, rows: int, form: str) -
     command = [*words, "read", address, model, "0", str(rows), "1", form]
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out)
-        _, status, used = os.wait4(process.pid, 0)
+        ended, memory = 0, 0
+        while not ended:  # ru_maxrss is no help: it begins with the parent's
+            memory = largest_resident(process.pid) or memory
+            time.sleep(0.05)
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         if process.returncode:
@@ -85,7 +89,16 @@ def read(words: Sequence[str], address: str, model: str, rows: int, form: str) -
         count, seconds = parse(out.read())
     if count != rows:
         raise RuntimeError(f"{words[0]} read {count} rows of {rows}")
-    return Run(count, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    return Run(count, seconds, used.ru_utime + used.ru_stime, memory)
+
+
+def largest_resident(pid: int) -> int:
+    """The largest resident size of a process so far, in bytes; 0 when it has ended."""
+    try:
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
 
 
 def receive(address: str, model: str, rows: int) -> Run:
