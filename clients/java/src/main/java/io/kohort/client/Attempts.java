@@ -57,9 +57,9 @@ final class Attempts {
     return deadline;
   }
 
-  /** Whether a stream has brought something. */
-  boolean begun() {
-    return begun;
+  /** Whether the last try failed. */
+  boolean tried() {
+    return failures > 0;
   }
 
   /** A stream brought something: from now on it is resumed with patience, counted anew. */

@@ -28,6 +28,7 @@ final class Connection {
   /** The reason of an error that this side makes when a connection does not come about in time. */
   static final String CONNECT_TIMEOUT = "CONNECT_TIMEOUT";
 
+  private static final Duration RECONNECT = Duration.ofMillis(200);
   private static final Metadata.Key<String> AUTHORIZATION = key("authorization");
   private static final Metadata.Key<String> REQUEST_ID = key(Statuses.REQUEST_ID);
 
@@ -170,23 +171,28 @@ final class Connection {
    */
   void awaitConnection(Attempts attempts) {
     closing.check();
-    ConnectivityState state = channel.getState(true);
-    long end = System.nanoTime() + Settings.nanos(timeouts.connect());
-    while (state == ConnectivityState.IDLE || state == ConnectivityState.CONNECTING) {
-      CountDownLatch changed = new CountDownLatch(1);
-      channel.notifyWhenStateChanged(state, changed::countDown);
-      long left = end - System.nanoTime();
+    // What failed before is tried anew: until then every call would fail at once with the old error. Between tries
+    // of one call sleep() has done so.
+    reconnect();
+    Duration patience = attempts.tried() ? Duration.ZERO : RECONNECT;
+    long begin = System.nanoTime();
+    for (ConnectivityState state = channel.getState(true);
+        state != ConnectivityState.READY && state != ConnectivityState.SHUTDOWN;
+        state = channel.getState(true)) {
+      boolean failed = state == ConnectivityState.TRANSIENT_FAILURE;
+      long left = begin + Settings.nanos(failed ? patience : timeouts.connect()) - System.nanoTime();
       Deadline deadline = attempts.deadline();
       boolean whole = deadline == null || deadline.timeRemaining(TimeUnit.NANOSECONDS) > left;
       long wait = whole ? left : deadline.timeRemaining(TimeUnit.NANOSECONDS);
+      CountDownLatch changed = new CountDownLatch(1);
+      channel.notifyWhenStateChanged(state, changed::countDown);
       if (!closing.await(changed, wait, attempts, statuses)) {
-        if (!whole) {
-          // The call itself says best that its deadline is over.
+        if (failed || !whole) {
+          // The call itself says best why the connection failed, or that its deadline is over.
           return;
         }
         throw statuses.notConnected(timeouts.connect(), attempts.requestId());
       }
-      state = channel.getState(true);
     }
   }
 

@@ -195,7 +195,7 @@ public final class Job {
               "")
           .exception();
     }
-    return Reports.get(connection, ended.getReport());
+    return new Reports(connection).get(ended.getReport());
   }
 
   private static void check(io.kohort.v1.Job ended) {

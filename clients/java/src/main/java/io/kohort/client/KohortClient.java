@@ -7,11 +7,6 @@ import io.kohort.v1.GetCapabilitiesResponse;
 import io.kohort.v1.InferSchemaResponse;
 import io.kohort.v1.JobState;
 import io.kohort.v1.Model;
-import io.kohort.v1.Release;
-import io.kohort.v1.ReleasePolicy;
-import io.kohort.v1.ReleaseState;
-import io.kohort.v1.Report;
-import io.kohort.v1.ReportFormat;
 import io.kohort.v1.SchemaOverrides;
 import java.io.OutputStream;
 import java.nio.file.Path;
@@ -281,87 +276,12 @@ public final class KohortClient implements AutoCloseable {
   }
 
   /**
-   * One report. One that is longer than a message lacks its largest figures, and says so.
+   * Reports and the release policy: the part of a custodian.
    *
-   * @param name "reports/{id}"
-   * @return the report
-   * @throws NotFoundException there is none
+   * @return a view of this client
    */
-  public Report report(String name) {
-    return Reports.get(connection, name);
-  }
-
-  /**
-   * All reports, newest first, without metrics and figures.
-   *
-   * @param model "models/{id}" for those of one model, or empty
-   * @return pages are fetched as needed, from the first for each iterator
-   */
-  public Iterable<Report> reports(String model) {
-    return Reports.list(connection, model);
-  }
-
-  /**
-   * Downloads a report: whole and with its digest, or not at all.
-   *
-   * @param name "reports/{id}"
-   * @param format as what
-   * @param file where to; replaced once everything is there
-   * @throws IntegrityException what came is not what the server announced
-   * @throws java.io.UncheckedIOException the file cannot be written
-   */
-  public void downloadReport(String name, ReportFormat format, Path file) {
-    Reports.download(connection, name, format, file);
-  }
-
-  /**
-   * Deletes a report. What it said of a model no longer counts.
-   *
-   * @param name "reports/{id}"
-   */
-  public void deleteReport(String name) {
-    Reports.delete(connection, name);
-  }
-
-  /**
-   * What must hold of a model before its rows may leave.
-   *
-   * @return the policy in force
-   */
-  public ReleasePolicy releasePolicy() {
-    return Reports.policy(connection);
-  }
-
-  /**
-   * Replaces the policy; it applies to every model at once.
-   *
-   * @param policy with the etag of the one it replaces, or none for any
-   * @return the policy in force
-   * @throws ConflictException somebody else changed it since
-   */
-  public ReleasePolicy updateReleasePolicy(ReleasePolicy policy) {
-    return Reports.updatePolicy(connection, policy);
-  }
-
-  /**
-   * Takes the server's default policy.
-   *
-   * @return the policy in force
-   */
-  public ReleasePolicy resetReleasePolicy() {
-    return Reports.resetPolicy(connection);
-  }
-
-  /**
-   * Opens or locks one model whatever the policy says; written down with who, when and why.
-   *
-   * @param model "models/{id}"
-   * @param state open, open with warning or locked; {@code RELEASE_STATE_UNSPECIFIED} takes an override back
-   * @param reason 10 to 2,000 characters
-   * @return the model's release as it is now
-   */
-  public Release overrideRelease(String model, ReleaseState state, String reason) {
-    return Reports.override(connection, model, state, reason);
+  public Reports reports() {
+    return new Reports(connection);
   }
 
   /** Closes the connection; safe to repeat. Calls under way end with {@link CallCancelledException}; jobs go on. */

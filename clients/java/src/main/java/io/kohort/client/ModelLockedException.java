@@ -6,7 +6,7 @@ import java.util.List;
 
 /**
  * The release policy, or a custodian, keeps what the model makes in the house. The model's {@code release} says
- * why; {@link KohortClient#overrideRelease} opens it.
+ * why; {@link Reports#override} opens it.
  */
 public final class ModelLockedException extends FailedPreconditionException {
   private static final long serialVersionUID = 1;

@@ -19,17 +19,48 @@ import io.kohort.v1.ReportFile;
 import io.kohort.v1.ReportFormat;
 import io.kohort.v1.UpdateReleasePolicyRequest;
 import java.nio.file.Path;
+import java.util.Objects;
 
-/** The calls about reports and the release policy that ask one thing. */
-final class Reports {
-  private Reports() {}
+/**
+ * Reports and the release policy. A report holds statistics of real patients: all of this but {@link #policy()} needs
+ * the role custodian. Safe to use from several threads.
+ */
+public final class Reports {
+  private final Connection connection;
 
-  static Report get(Connection connection, String name) {
+  Reports(Connection connection) {
+    this.connection = connection;
+  }
+
+  /**
+   * One report. One that is longer than a message lacks its largest figures, and says so.
+   *
+   * @param name "reports/{id}"
+   * @return the report
+   * @throws NotFoundException there is none
+   */
+  public Report get(String name) {
     GetReportRequest request = GetReportRequest.newBuilder().setName(name).build();
     return connection.unary(EvaluationServiceGrpc.getGetReportMethod(), request).getReport();
   }
 
-  static Iterable<Report> list(Connection connection, String model) {
+  /**
+   * All reports, newest first, without metrics and figures.
+   *
+   * @return pages are fetched as needed, from the first for each iterator
+   */
+  public Iterable<Report> list() {
+    return list("");
+  }
+
+  /**
+   * The reports of one model, newest first, without metrics and figures.
+   *
+   * @param model "models/{id}"
+   * @return pages are fetched as needed, from the first for each iterator
+   */
+  public Iterable<Report> list(String model) {
+    Objects.requireNonNull(model);
     return Pages.of(
         token ->
             connection.unary(
@@ -43,7 +74,16 @@ final class Reports {
         ListReportsResponse::getNextPageToken);
   }
 
-  static void download(Connection connection, String name, ReportFormat format, Path file) {
+  /**
+   * Downloads a report: whole and with its digest, or not at all.
+   *
+   * @param name "reports/{id}"
+   * @param format as what
+   * @param file where to; replaced once everything is there
+   * @throws IntegrityException what came is not what the server announced
+   * @throws java.io.UncheckedIOException the file cannot be written
+   */
+  public void download(String name, ReportFormat format, Path file) {
     new Download<DownloadReportRequest, DownloadReportResponse>(
             EvaluationServiceGrpc.getDownloadReportMethod(),
             DownloadReportRequest.newBuilder().setName(name).setFormat(format).build(),
@@ -55,30 +95,60 @@ final class Reports {
         .to(connection, file);
   }
 
-  static void delete(Connection connection, String name) {
+  /**
+   * Deletes a report. What it said of a model no longer counts.
+   *
+   * @param name "reports/{id}"
+   */
+  public void delete(String name) {
     connection.unary(
         EvaluationServiceGrpc.getDeleteReportMethod(), DeleteReportRequest.newBuilder().setName(name).build());
   }
 
-  static ReleasePolicy policy(Connection connection) {
+  /**
+   * What must hold of a model before its rows may leave.
+   *
+   * @return the policy in force
+   */
+  public ReleasePolicy policy() {
     return connection
         .unary(EvaluationServiceGrpc.getGetReleasePolicyMethod(), GetReleasePolicyRequest.getDefaultInstance())
         .getPolicy();
   }
 
-  static ReleasePolicy updatePolicy(Connection connection, ReleasePolicy policy) {
-    return update(connection, UpdateReleasePolicyRequest.newBuilder().setPolicy(policy).build());
+  /**
+   * Replaces the policy; it applies to every model at once.
+   *
+   * @param policy with the etag of the one it replaces, or none for any
+   * @return the policy in force
+   * @throws ConflictException somebody else changed it since
+   */
+  public ReleasePolicy updatePolicy(ReleasePolicy policy) {
+    return update(UpdateReleasePolicyRequest.newBuilder().setPolicy(policy).build());
   }
 
-  static ReleasePolicy resetPolicy(Connection connection) {
-    return update(connection, UpdateReleasePolicyRequest.newBuilder().setReset(true).build());
+  /**
+   * Takes the server's default policy.
+   *
+   * @return the policy in force
+   */
+  public ReleasePolicy resetPolicy() {
+    return update(UpdateReleasePolicyRequest.newBuilder().setReset(true).build());
   }
 
-  private static ReleasePolicy update(Connection connection, UpdateReleasePolicyRequest request) {
+  private ReleasePolicy update(UpdateReleasePolicyRequest request) {
     return connection.unary(EvaluationServiceGrpc.getUpdateReleasePolicyMethod(), request).getPolicy();
   }
 
-  static Release override(Connection connection, String model, ReleaseState state, String reason) {
+  /**
+   * Opens or locks one model whatever the policy says; written down with who, when and why.
+   *
+   * @param model "models/{id}"
+   * @param state open, open with warning or locked; {@code RELEASE_STATE_UNSPECIFIED} takes an override back
+   * @param reason 10 to 2,000 characters
+   * @return the model's release as it is now
+   */
+  public Release override(String model, ReleaseState state, String reason) {
     OverrideReleaseRequest request =
         OverrideReleaseRequest.newBuilder().setModel(model).setState(state).setReason(reason).build();
     return connection.unary(EvaluationServiceGrpc.getOverrideReleaseMethod(), request).getRelease();

@@ -190,9 +190,7 @@ class CallsTest {
   void closingEndsAWaitBetweenTries() {
     server.refuse("GetModel", Errors.of(Status.Code.UNAVAILABLE, "DRAINING", "bye", Errors.retryAfter(20_000)));
     CompletableFuture<Object> asking = CompletableFuture.supplyAsync(() -> client.model("models/1"));
-    while (server.calls("GetModel").isEmpty()) {
-      Thread.onSpinWait();
-    }
+    TransferTest.await(() -> !server.calls("GetModel").isEmpty());
     client.close();
     Throwable error = assertThrows(Exception.class, asking::join).getCause();
     assertInstanceOf(CallCancelledException.class, error);
@@ -206,6 +204,40 @@ class CallsTest {
     RpcException error = assertThrows(CallCancelledException.class, () -> client.model("models/1"));
     assertTrue(Thread.interrupted());
     assertEquals("CANCELLED: the waiting thread was interrupted", error.getMessage());
+  }
+
+  @Test
+  void interruptingACallCancelsIt() {
+    server.ignore("GetModel");
+    Thread asking = Thread.currentThread();
+    CompletableFuture.runAsync(
+        () -> {
+          TransferTest.await(() -> !server.calls("GetModel").isEmpty());
+          asking.interrupt();
+        });
+    RpcException error = assertThrows(CallCancelledException.class, () -> client.model("models/1"));
+    assertTrue(Thread.interrupted());
+    assertEquals("CANCELLED: the waiting thread was interrupted", error.getMessage());
+    TransferTest.await(() -> server.calls("GetModel").get(0).cancelled());
+  }
+
+  @Test
+  void closingEndsACall() {
+    server.ignore("GetModel");
+    CompletableFuture<Object> asking = CompletableFuture.supplyAsync(() -> client.model("models/1"));
+    TransferTest.await(() -> !server.calls("GetModel").isEmpty());
+    client.close();
+    Throwable error = assertThrows(Exception.class, asking::join).getCause();
+    assertEquals("CANCELLED: the client was closed", error.getMessage());
+  }
+
+  @Test
+  void aDeadlineReachesTheServer() {
+    server.ignore("GetModel");
+    KohortClient hasty = client.withTimeouts(Timeouts.DEFAULT.withCall(Duration.ofMillis(300)));
+    RpcException error = assertThrows(DeadlineExceededException.class, () -> hasty.model("models/1"));
+    assertTrue(error.hint().contains("timeout of this call was over"), error.hint());
+    TransferTest.await(() -> server.calls("GetModel").get(0).cancelled());
   }
 
   @Test

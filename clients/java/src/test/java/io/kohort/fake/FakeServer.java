@@ -20,6 +20,7 @@ import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -29,6 +30,7 @@ import java.util.stream.Collectors;
 /** A server on this machine that speaks the contract and fails as it is told. */
 public final class FakeServer implements AutoCloseable {
   private final Map<String, Queue<StatusRuntimeException>> refusals = new ConcurrentHashMap<>();
+  private final Set<String> unanswered = ConcurrentHashMap.newKeySet();
   private final List<Call> calls = new CopyOnWriteArrayList<>();
   private final Server server;
 
@@ -73,6 +75,11 @@ public final class FakeServer implements AutoCloseable {
   /** The next call of this method, such as "GetModel", is refused; several refusals queue up. */
   public void refuse(String method, StatusRuntimeException error) {
     refusals.computeIfAbsent(method, name -> new ConcurrentLinkedQueue<>()).add(error);
+  }
+
+  /** Calls of this method are never answered. */
+  public void ignore(String method) {
+    unanswered.add(method);
   }
 
   /** The calls of a method so far, refused ones included. */
@@ -128,7 +135,7 @@ public final class FakeServer implements AutoCloseable {
       }
       // Told at once, even while the handler of the call waits.
       Context.current().addListener(context -> seen.cancelled = context.cancellationCause() != null, Runnable::run);
-      return next.startCall(call, headers);
+      return unanswered.contains(method) ? new ServerCall.Listener<>() {} : next.startCall(call, headers);
     }
   }
 
