@@ -115,7 +115,8 @@ export class Connection {
    * @returns {Promise<any>}
    */
   async unary(service, method, request, options) {
-    return this.#answer(this.attempts(options, this.timeouts.callMs), (client, ...rest) => client[method](request, ...rest), service);
+    const begin = (client, ...rest) => client[method](request, ...rest);
+    return this.#answer(this.attempts(options, this.timeouts.callMs), begin, service);
   }
 
   /**

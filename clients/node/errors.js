@@ -37,8 +37,8 @@ export class KohortError extends Error {
   constructor(code, message, about = {}) {
     const { reason = "", violations = [], metadata = {}, requestId = "", hint = "" } = about;
     const said = violations.map((each) => `${each.field}: ${each.description}`);
-    const lines = [`${reason || code}: ${message}`, ...said.filter((line) => !message.includes(line)).map((line) => `  ${line}`)];
-    super([...lines, hint].filter(Boolean).join("\n"), { cause: about.cause });
+    const lines = said.filter((line) => !message.includes(line)).map((line) => `  ${line}`);
+    super([`${reason || code}: ${message}`, ...lines, hint].filter(Boolean).join("\n"), { cause: about.cause });
     /** The gRPC code, such as "NOT_FOUND". */
     this.code = code;
     /** A stable reason (docs/errors.md), such as "DATASET_EXPIRED"; empty where no Kohort server answered. */
@@ -91,9 +91,13 @@ export function fromGrpc(error, target, requestId) {
   const told = { violations: [], requestId: error.metadata?.get("x-request-id")[0] ?? requestId, cause: error };
   let message = error.details || status[error.code];
   for (const bytes of error.metadata?.get("grpc-status-details-bin") ?? []) {
-    const decoded = decode("Status", bytes);
-    message = decoded.message || message;
-    for (const { typeUrl, value } of decoded.details) readDetail(told, typeUrl.split("/").at(-1), value);
+    try {
+      const decoded = decode("Status", bytes);
+      for (const { typeUrl, value } of decoded.details) readDetail(told, typeUrl.split("/").at(-1), value);
+      message = decoded.message || message;
+    } catch {
+      // Details that cannot be read are none: the code and the text of the status remain.
+    }
   }
   if (!told.reason) told.hint = hint(status[error.code], target);
   return new KohortError(status[error.code], message, told);
@@ -109,7 +113,7 @@ function readDetail(told, type, value) {
     const { fieldViolations } = decode("BadRequest", value);
     told.violations.push(...fieldViolations.map(({ field, description }) => ({ field, description })));
   } else if (type === "google.rpc.RetryInfo") {
-    const { seconds, nanos } = decode("RetryInfo", value).retryDelay;
+    const { seconds, nanos } = decode("RetryInfo", value).retryDelay ?? { seconds: 0, nanos: 0 };
     told.retryAfterMs = Number(seconds) * 1000 + nanos / 1e6;
   }
 }

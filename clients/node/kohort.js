@@ -20,7 +20,8 @@ export { IntegrityError, JobError, KohortError } from "./errors.js";
  * @property {string} [device] such as "cuda"; any unless set
  * @property {string} [displayName] for people
  * @property {Record<string, string>} [labels] for programs
- * @property {object} [schemaOverrides] a SchemaOverrides message: changes to the dataset's schema for this job
+ * @property {object} [schemaOverrides] a SchemaOverrides message: changes to the dataset's schema for this job;
+ *   every other field of TrainRequest will do as well
  */
 
 /**

@@ -64,7 +64,10 @@ const verbs = {
     let nextUnit = 0;
     for await (const { table, columns, length, nextUnit: next } of sample.batches()) {
       tables ??= Object.fromEntries(
-        sample.header.schema.tables.map(({ name, columns }) => [name, Object.fromEntries(columns.map((c) => [c.name, []]))]),
+        sample.header.schema.tables.map((told) => [
+          told.name,
+          Object.fromEntries(told.columns.map(({ name }) => [name, []])),
+        ]),
       );
       for (const column of columns) {
         const text = canonical(column);
@@ -151,7 +154,8 @@ const verbs = {
   },
 };
 
-const { KOHORT_CA: ca, KOHORT_CERT: cert, KOHORT_KEY: key, KOHORT_TOKEN: token, KOHORT_TIMEOUT: timeout = "60" } = process.env;
+const { KOHORT_CA: ca, KOHORT_CERT: cert, KOHORT_KEY: key, KOHORT_TOKEN: token } = process.env;
+const timeout = process.env.KOHORT_TIMEOUT ?? "60";
 const [verb, address, ...words] = process.argv.slice(2);
 const kohort = connect(address, { token, ...((ca || cert) && { tls: { ca, cert, key } }) });
 try {

@@ -9,14 +9,21 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The folder that holds kohort/v1/*.proto: packed along with the client, or that of this repository. */
-const FOLDER = ["./protos", "../../protos"].map((path) => fileURLToPath(new URL(path, import.meta.url))).find(existsSync) ?? "";
+/** The folders that may hold kohort/v1/*.proto: packed along with the client, or those of this repository. */
+const FOLDERS = ["./protos", "../../protos"].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+const FOLDER = FOLDERS.find(existsSync) ?? "";
 
 const FILES = ["capabilities", "dataset", "sampling", "training"];
 
-/** The messages whose only content is fixed-width cells. */
-const PACKED = { BoolValues: ["values"], Int64Values: ["values"], DoubleValues: ["values"], DateValues: ["values"] };
-Object.assign(PACKED, { IndexValues: ["values"], ListValues: ["offsets", "values"] });
+/** The fixed-width fields of the messages that hold cells. */
+const PACKED = {
+  BoolValues: ["values"],
+  Int64Values: ["values"],
+  DoubleValues: ["values"],
+  DateValues: ["values"],
+  IndexValues: ["values"],
+  ListValues: ["offsets", "values"],
+};
 
 /**
  * The service clients of the contract by name, such as `services.SamplingService`.

@@ -183,7 +183,9 @@ export class SampleState {
     }
     const counts = new Map(Object.entries(trailer.rowCounts));
     for (const [name, { rows }] of this.#tables) {
-      if (rows !== Number(counts.get(name) ?? 0)) throw new IntegrityError("the sample has not the rows that its trailer says");
+      if (rows !== Number(counts.get(name) ?? 0)) {
+        throw new IntegrityError("the sample has not the rows that its trailer says");
+      }
     }
     if (!this.#digest?.digest().equals(trailer.digest)) {
       throw new IntegrityError("the sample's rows do not have the digest of its trailer");

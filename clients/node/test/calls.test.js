@@ -38,6 +38,13 @@ test("a failed call says why", async (t) => {
   });
 });
 
+test("details that cannot be read are none", async (t) => {
+  const refused = failure("NOT_FOUND", "MODEL_NOT_FOUND");
+  refused.metadata.set("grpc-status-details-bin", Buffer.from([0xff, 0xff]));
+  const { client } = await serve(t, models(refused).implementations);
+  await assert.rejects(client.model("models/m"), { code: "NOT_FOUND", reason: "", message: "NOT_FOUND: refused" });
+});
+
 test("what was not taken is sent again, under one request id", async (t) => {
   const { calls, implementations } = models(down, failure("RESOURCE_EXHAUSTED", "TOO_MANY_STREAMS", { retryMs: 20 }), true);
   const { client } = await serve(t, implementations);
