@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,22 @@ class Real:
 
     def cells(self, start: int, count: int, seed: int, **conditions: Any) -> dict[str, Any]:
         """What a driver must print under `tables`: the cells that the bundle makes in this process."""
-        program = read_bundle(self.bundle).program()
-        found = collect(program, spec_of(seed, conditions=conditions), start, count)
-        return {
-            table.name: {
-                c.name: column_texts(c, found[table.name][c.name].to_python()) for c in table.columns
-            }
-            for table in program.schema
+        return _cells(self.bundle, start, count, seed, tuple(conditions.items()))
+
+
+@cache
+def _cells(
+    bundle: Path, start: int, count: int, seed: int, conditions: tuple[tuple[str, Any], ...]
+) -> dict[str, Any]:
+    program = read_bundle(bundle).program()
+    found = collect(program, spec_of(seed, conditions=dict(conditions)), start, count)
+    return {
+        table.name: {
+            column.name: column_texts(column, found[table.name][column.name].to_python())
+            for column in table.columns
         }
+        for table in program.schema
+    }
 
 
 @contextmanager
