@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -97,14 +98,26 @@ def finish(process: subprocess.Popen[bytes], timeout: float = 300) -> Outcome:
     return Outcome(process.returncode, json.loads(out))
 
 
-def together(
-    fleet: Mapping[str, Driver], run: Callable[[Driver], Outcome]
-) -> Callable[[], dict[str, Outcome]]:
-    """Starts every language at once; the outcomes are waited for by calling what it gives."""
-    pool = ThreadPoolExecutor(len(fleet))
-    running = {language: pool.submit(run, drive) for language, drive in fleet.items()}
-    pool.shutdown(wait=False)
-    return lambda: {language: future.result() for language, future in running.items()}
+class Together:
+    """Drivers of all languages at once."""
+
+    def __init__(self, fleet: Mapping[str, Driver], run: Callable[[Driver], Outcome]) -> None:
+        pool = ThreadPoolExecutor(len(fleet))
+        self._running = {language: pool.submit(run, drive) for language, drive in fleet.items()}
+        pool.shutdown(wait=False)
+
+    def under_way(self, condition: Callable[[], bool]) -> None:
+        """Waits for a condition that holds while all run."""
+        end = time.monotonic() + 90
+        while not condition():
+            early = {language: one.result() for language, one in self._running.items() if one.done()}
+            assert not early, f"ended before they should: {early}"
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """What all ended with."""
+        return {language: one.result() for language, one in self._running.items()}
 
 
 def _environment() -> dict[str, str]:

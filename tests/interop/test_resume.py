@@ -9,7 +9,7 @@ from pathlib import Path
 
 import golden
 import pytest
-from drivers import Driver, together
+from drivers import Driver, Together
 from fake import Fake
 from real import HEART, Real
 from wires import Meter
@@ -70,13 +70,13 @@ def test_a_job_is_followed_through_cuts(fleet: dict[str, Driver], real: Real) ->
     draw = random.Random(4)
     with real.servers["plain"].client() as client:
         job = client.train(client.upload(HEART, table="heart"), "slow", seed=1, steps=80)
-        running = together(fleet, lambda drive: drive("follow", wires[drive.language].address, job.name, 0))
+        running = Together(fleet, lambda drive: drive("follow", wires[drive.language].address, job.name, 0))
         while not job.refresh().state.terminal:
             time.sleep(draw.uniform(0.3, 0.9))
             for wire in wires.values():
                 wire.cut()
         events = len(list(job.events()))
-    for language, outcome in running().items():
+    for language, outcome in running.outcomes().items():
         reading = outcome.value
         # Contiguous: neither lost nor told twice.
         assert (reading["events"], reading["sequences"]) == (events, [1, events]), language

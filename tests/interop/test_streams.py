@@ -6,17 +6,18 @@ import time
 from pathlib import Path
 
 import pytest
-from drivers import Driver, Outcome, together
+from drivers import Driver, Outcome, Together
 from real import HEART, Real
 from wires import Meter
-
-from tests.e2e.harness import until
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 MEBIBYTE = 1 << 20
 FEW, MANY = 20_000, 800_000
 GROWTH = 48 * MEBIBYTE
+SLOW = 100_000
+"""Bytes a second: the samples that a drain meets would take a minute."""
+LONG = 240
 IDLE = 100
 """Seconds: three intervals of the default keepalive and some more."""
 
@@ -40,11 +41,11 @@ def test_a_hundred_megabytes_pass_in_bounded_memory(
 @pytest.mark.slow
 def test_a_connection_outlives_silence(fleet: dict[str, Driver], real: Real) -> None:
     wires = {language: Meter(real.address("plain")) for language in fleet}
-    running = together(fleet, lambda drive: drive("idle", wires[drive.language].address, real.model, IDLE))
-    until(lambda: all(wire.received for wire in wires.values()), "all to ask")
+    running = Together(fleet, lambda drive: drive("idle", wires[drive.language].address, real.model, IDLE))
+    running.under_way(lambda: all(wire.received for wire in wires.values()))
     time.sleep(5)
     early = {language: wire.pings for language, wire in wires.items()}
-    for language, outcome in running().items():
+    for language, outcome in running.outcomes().items():
         assert outcome.value == {"model": real.model}
         assert wires[language].connections == 1, f"{language} had to connect again"
         assert wires[language].pings - early[language] >= 2, f"{language} sends no pings"
@@ -58,27 +59,34 @@ def test_a_drain_loses_no_row_and_no_event(fleet: dict[str, Driver], real: Real,
     server = real.another(tmp_path, "--drain-grace-seconds", "0.5", *lease)
     with server:
         with server.client() as client:
-            job = client.train(client.upload(HEART, table="heart"), "slow", seed=1, steps=60).name
+            job = client.train(client.upload(HEART, table="heart"), "slow", seed=1, steps=100).name
         address = server.address
-        wires = {language: Meter(address, pace=1.5e6) for language in fleet}
+        wires = {language: Meter(address, pace=SLOW) for language in fleet}
+        others = {language: Meter(address) for language in fleet}
 
         def sample(drive: Driver) -> Outcome:
-            return drive("sample", wires[drive.language].address, real.model, 0, units, seed)
+            return drive("sample", wires[drive.language].address, real.model, 0, units, seed, timeout=LONG)
 
-        samples = together(fleet, sample)
-        follows = together(fleet, lambda drive: drive("follow", address, job, 0))
-        until(lambda: all(wire.received > 500_000 for wire in wires.values()), "all to be under way")
+        def follow(drive: Driver) -> Outcome:
+            return drive("follow", others[drive.language].address, job, 0, timeout=LONG)
+
+        paced = Together(fleet, sample)
+        follows = Together(fleet, follow)
+        paced.under_way(lambda: all(wire.received > 2 * SLOW for wire in wires.values()))
+        follows.under_way(lambda: all(wire.received > 1_000 for wire in others.values()))
         assert server.stop() == 0, server.log()
         server.start()
         assert server.address == address
+        for wire in wires.values():
+            wire.pace = None
         expected = real.cells(0, units, seed)
-        for language, outcome in samples().items():
+        for language, outcome in paced.outcomes().items():
             assert outcome.value["tables"] == expected, language
             assert outcome.value["streams"] >= 2, f"{language} had read all before the drain"
         with server.client() as client:
             client.job(job).wait()
             events = len(list(client.job(job).events()))
-        for language, outcome in follows().items():
+        for language, outcome in follows.outcomes().items():
             reading = outcome.value
             assert (reading["events"], reading["sequences"]) == (events, [1, events]), language
             assert reading["state"] == "SUCCEEDED"

@@ -27,6 +27,7 @@ class Meter(Wire):
         sent: bytes to it.
         pings: how many of HTTP/2 the client sent; in plaintext only.
         connections: how many were opened.
+        pace: as it was given; may change.
     """
 
     def __init__(
@@ -34,14 +35,15 @@ class Meter(Wire):
     ) -> None:
         self.received = self.sent = self.pings = self.connections = 0
         self._cuts = {True: sorted(cuts), False: sorted(sent_cuts)}
-        self._pace = pace
+        self.pace = pace
         super().__init__(target)
 
     def _breaks(self, data: bytes, from_server: bool) -> bool:
         if from_server:
             self.received += len(data)
-            if self._pace:
-                time.sleep(len(data) / self._pace)
+            end = time.monotonic() + (len(data) / self.pace if self.pace else 0)
+            while self.pace and time.monotonic() < end:
+                time.sleep(0.02)
         else:
             self.sent += len(data)
             self.pings += data.count(PING)
@@ -53,7 +55,7 @@ class Meter(Wire):
 
     def _reach(self) -> socket.socket:
         self.connections += 1
-        if not self._pace:
+        if not self.pace:
             return super()._reach()
         # Set before it connects, or the kernel takes more from the server than was asked.
         far = socket.socket()
