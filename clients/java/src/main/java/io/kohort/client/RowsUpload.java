@@ -118,7 +118,7 @@ public final class RowsUpload<T> {
   }
 
   /**
-   * A column of strings, which travel as positions in a dictionary while they repeat.
+   * A column of strings of at most 1 MiB each, which travel as positions in a dictionary while they repeat.
    *
    * @param column its name
    * @param cell its cell of a row

@@ -23,6 +23,8 @@ import java.util.Map;
  * gathered into batches. What a cell looks like is for the subclasses in {@link UploadColumns}.
  */
 abstract class UploadColumn {
+  private static final int MAX_TEXT = 1 << 20;
+
   private final String where;
   private final Column.Builder column;
   private final BitSet valid = new BitSet();
@@ -89,12 +91,15 @@ abstract class UploadColumn {
   /** Gives the gathered cells and begins anew. */
   abstract void finish(ColumnData.Builder data);
 
-  /** The bytes of a string. InvalidRequestException: half a character. */
+  /** The bytes of a string. InvalidRequestException: it holds half a character, or is too long for a message. */
   final byte[] utf8(String text) {
     try {
       ByteBuffer utf8 = StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(text));
       byte[] bytes = new byte[utf8.remaining()];
       utf8.get(bytes);
+      if (bytes.length > MAX_TEXT) {
+        throw refused("LIMIT_EXCEEDED", "a text is longer than 1 MiB");
+      }
       return bytes;
     } catch (CharacterCodingException unpaired) {
       throw refused("BAD_ENCODING", "the text holds what UTF-8 cannot express");

@@ -88,9 +88,14 @@ final class UploadStrings extends UploadColumn {
     indices = IndexValues.newBuilder();
   }
 
-  /** What a string takes in a message at most. */
+  /** What a string takes in a message, nearly. */
   static int utf8Bytes(String text) {
-    return 3 * text.length() + 6;
+    int bytes = text.length() + 6;
+    for (int i = 0; i < text.length(); i++) {
+      char c = text.charAt(i);
+      bytes += c < 0x80 ? 0 : c < 0x800 || Character.isSurrogate(c) ? 1 : 2;
+    }
+    return bytes;
   }
 
   /** Lists of strings: always with a dictionary. */

@@ -174,8 +174,15 @@ class RowsUploadTest {
     client.uploadRows("t", List.of(0, 1, 2, 3)).text("note", i -> i + text).send();
     assertTrue(server.largest < 3_500_000, "largest message " + server.largest);
     assertEquals("3" + text, server.cells("note").get(3));
-    String endless = "x".repeat(3_000_000);
-    refused("LIMIT_EXCEEDED", "t", client.uploadRows("t", List.of(0)).text("note", i -> endless));
+    client.uploadRows("t", List.of(0, 1, 2)).text("note", i -> i + "x".repeat(1_000_000)).send();
+    assertTrue(server.largest < 3_500_000, "largest message " + server.largest);
+    String endless = "x".repeat(1_100_000);
+    refused("LIMIT_EXCEEDED", "t.note", client.uploadRows("t", List.of(0)).text("note", i -> endless));
+    RowsUpload<Integer> wide = client.uploadRows("t", Stream.iterate(0, i -> i + 1).limit(10).iterator());
+    for (int column = 0; column < 3; column++) {
+      wide.text("note" + column, i -> i + "x".repeat(1_000_000)); // too many for a dictionary
+    }
+    refused("LIMIT_EXCEEDED", "t", wide);
   }
 
   @Test
