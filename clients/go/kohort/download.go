@@ -37,9 +37,7 @@ func download[I fileInfo, Q, R any, P filePart[R, I]](
 	state := &downloading[I]{w: w, digest: sha256.New()}
 	for {
 		err := func() error {
-			ctx, cancel := context.WithCancel(attempts.ctx())
-			defer cancel()
-			stream, err := open(ctx, request)
+			stream, err := open(attempts.ctx(), request)
 			if err != nil {
 				return err
 			}

@@ -145,34 +145,32 @@ func firstJob[Q, R any, P updateMessage[R]](
 	attempts, cancel := c.attempts(ctx, c.settings.timeouts.Call)
 	defer cancel()
 	for {
-		job, err := func() (*Job, error) {
-			ctx, cancel := context.WithCancel(attempts.ctx())
-			defer cancel()
-			stream, err := open(ctx, request)
-			if err != nil {
-				return nil, err
-			}
-			for {
-				message, err := stream.Recv()
-				if errors.Is(err, io.EOF) {
-					return nil, &IntegrityError{"the stream ended without naming a job"}
-				}
-				if err != nil {
-					return nil, err
-				}
-				if info := P(message).GetUpdate().GetJob(); info != nil {
-					return newJob(c, info), nil
-				}
-				if report, has := any(message).(*pb.EvaluateResponse); has && report.GetReport() != nil {
-					return c.Job(ctx, report.GetReport().GetJob())
-				}
-			}
-		}()
+		job, err := nextJob[Q, R, P](attempts.ctx(), open, request)
 		if err == nil {
-			return job, nil
+			return newJob(c, job), nil
 		}
 		if err := attempts.again(err); err != nil {
 			return nil, err
 		}
 	}
+}
+
+func nextJob[Q, R any, P updateMessage[R]](
+	ctx context.Context,
+	open func(context.Context, *Q, ...grpc.CallOption) (grpc.ServerStreamingClient[R], error), request *Q,
+) (*pb.Job, error) {
+	stream, err := open(ctx, request)
+	for err == nil {
+		var message *R
+		if message, err = stream.Recv(); err != nil {
+			break
+		}
+		if job := P(message).GetUpdate().GetJob(); job != nil {
+			return job, nil
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = &IntegrityError{"the stream ended without naming a job"}
+	}
+	return nil, err
 }

@@ -12,14 +12,12 @@ import (
 )
 
 // sendAll makes one try of a call that takes a stream and answers once. An error of
-// the messages, a callerError then, cancels the call.
+// the messages, a callerError then, leaves the call to be ended by its context.
 func sendAll[Q, R any](
 	ctx context.Context,
 	open func(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[Q, R], error),
 	messages iter.Seq2[*Q, error],
 ) (*R, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	stream, err := open(ctx)
 	if err != nil {
 		return nil, err

@@ -58,10 +58,8 @@ type watching struct {
 func (w *watching) stream(
 	attempts *attempts, yield func(*pb.JobUpdate, error) bool,
 ) (left bool, err error) {
-	ctx, cancel := context.WithCancel(attempts.ctx())
-	defer cancel()
 	request := &pb.StatusRequest{Job: w.job.name, AfterSequence: w.sequence}
-	stream, err := w.job.client.training.Status(ctx, request)
+	stream, err := w.job.client.training.Status(attempts.ctx(), request)
 	if err != nil {
 		return false, err
 	}
