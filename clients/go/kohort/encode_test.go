@@ -97,12 +97,12 @@ func sampled(t *testing.T, upload *fakeserver.Upload) []*Batch {
 
 func TestUploadedRowsComeBack(t *testing.T) {
 	client, server := playing(t, &fakeserver.Sampling{Model: fakeserver.Heart()})
-	sent := visits(50_000)
+	sent := visits(20_000)
 	server.Fail("UploadDataset", status.Error(codes.Unavailable, "cut"))
 	declared := &pb.TableSchema{Columns: []*pb.Column{{Name: "ward", Kind: pb.ColumnKind_COLUMN_KIND_CATEGORY}}}
 	dataset, err := UploadRows(context.Background(), client, slices.Values(sent),
 		Table("visits"), SubjectKey("id"), Declare(declared), DisplayName("visits"))
-	if err != nil || dataset.GetRowCounts()["visits"] != 50_000 {
+	if err != nil || dataset.GetRowCounts()["visits"] != 20_000 {
 		t.Fatal(dataset, err)
 	}
 	if calls := server.Calls("UploadDataset"); len(calls) != 2 {

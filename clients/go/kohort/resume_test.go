@@ -54,7 +54,7 @@ func TestResumesAfterEveryMessage(t *testing.T) {
 func TestResumesAfterCutsOfTheConnection(t *testing.T) {
 	golden := fakeserver.Golden()
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 8 {
+	for range 4 {
 		client, server := playing(t, &fakeserver.Sampling{Model: golden})
 		cuts := make([]int64, 5)
 		for i := range cuts {

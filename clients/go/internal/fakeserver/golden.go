@@ -33,7 +33,10 @@ func (c Column) zoned(zone string) Column {
 }
 
 func (c Column) coded(dictionary ...string) Column {
-	c.Dictionary = append([]string{}, dictionary...)
+	c.Dictionary, c.codes = append([]string{}, dictionary...), map[string]uint32{}
+	for i, text := range dictionary {
+		c.codes[text] = uint32(i)
+	}
 	return c
 }
 

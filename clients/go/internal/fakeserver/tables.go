@@ -42,6 +42,8 @@ type Column struct {
 	Cells []any
 	// Dictionary codes strings; nil: they travel as they are.
 	Dictionary []string
+
+	codes map[string]uint32
 }
 
 // Schema is what the model's header says.
@@ -136,9 +138,7 @@ func (t Table) batch(columns [][]any, first, next int64) *pb.RecordBatch {
 	return batch
 }
 
-func (c Column) code(text string) uint32 {
-	return uint32(slices.Index(c.Dictionary, text))
-}
+func (c Column) code(text string) uint32 { return c.codes[text] }
 
 // or gives the cell, and the zero of its type where it is null.
 func or[T any](cell any) T {
