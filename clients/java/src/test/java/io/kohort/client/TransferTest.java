@@ -130,7 +130,7 @@ class TransferTest {
   void aServerThatRefusesIsNotSentTheRest() throws Exception {
     server.refuse("UploadDataset", Errors.of(Status.Code.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED", "too large"));
     RpcException error =
-        assertThrows(OverloadedException.class, () -> client.upload(file("a.csv", 30_000_000)).send());
+        assertThrows(OverloadedException.class, () -> client.upload(file("a.csv", 4_000_000)).send());
     assertEquals("LIMIT_EXCEEDED", error.reason());
   }
 
