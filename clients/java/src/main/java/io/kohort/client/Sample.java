@@ -221,7 +221,7 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
         throw new IllegalStateException("the sample is closed");
       }
       return more;
-    } catch (KohortException error) {
+    } catch (RuntimeException error) {
       // Whoever asks again must not find an end that looks well.
       failed = error;
       throw error;
