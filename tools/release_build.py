@@ -19,6 +19,11 @@ UV = ROOT / ".venv-tools" / "bin" / "uv"
 REPOSITORY = "github.com/kohort-health/kohort"
 MODULE = f"{REPOSITORY}/clients/go"
 EPOCH = "1767225600"  # 2026-01-01, as project.build.outputTimestamp of the pom
+NOBODY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "release"), ("EMAIL", "release@example.org"), ("DATE", f"{EPOCH} +0000"))
+}
 
 
 class BuildError(Exception):
@@ -71,8 +76,12 @@ def java(tree: Path) -> list[Path]:
 def go(tree: Path, commit: str, version: str) -> list[Path]:
     """The module as `go get` has it from a tag: fetched with git, zipped by the go command."""
     bare = tree / "out" / "kohort.git"
-    run("git", "clone", "--quiet", "--bare", "--shared", ROOT, bare, cwd=tree)
-    run("git", "tag", f"clients/go/v{version}", commit, cwd=bare)
+    run("git", "init", "--quiet", "--bare", bare, cwd=tree)
+    objects = run("git", "rev-parse", "--path-format=absolute", "--git-path", "objects", cwd=ROOT)
+    (bare / "objects" / "info" / "alternates").write_text(objects)
+    # A commit without parents: the history may not be here.
+    whole = run("git", "commit-tree", "-m", version, f"{commit}^{{tree}}", cwd=bare, environment=NOBODY)
+    run("git", "tag", f"clients/go/v{version}", whole.strip(), cwd=bare)
     told = run("go", "mod", "download", "-json", f"{MODULE}@v{version}", cwd=tree, environment=_go(tree))
     return [Path(json.loads(told)["Zip"])]
 
