@@ -111,6 +111,12 @@ def test_keepalive_uses_the_options_that_grpc_knows():
     assert set_to["grpc.enable_retries"] == 0
 
 
+def test_pings_that_the_server_would_answer_by_hanging_up_are_refused():
+    assert KeepAlive(10).interval == 10
+    with pytest.raises(ValueError, match="below 10 s"):
+        KeepAlive(9.5)
+
+
 def test_a_trusted_server_is_spoken_to(connect, authority, tmp_path):
     (tmp_path / "ca.pem").write_bytes(authority[2])
     with serve(authority) as fake:

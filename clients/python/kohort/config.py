@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+SHORTEST_PING = 10
+"""Seconds between pings that a Kohort server allows; it answers more with GOAWAY too_many_pings."""
+
 
 @dataclass(frozen=True)
 class TLS:
@@ -68,13 +71,17 @@ class KeepAlive:
     """
 
     interval: float = 30.0
-    """Seconds between pings."""
+    """Seconds between pings; at least 10, or the server would send the client away."""
 
     timeout: float = 15.0
     """Seconds without an answer after which the connection counts as dead."""
 
     without_calls: bool = True
     """Whether to ping while no call is under way."""
+
+    def __post_init__(self) -> None:
+        if self.interval < SHORTEST_PING:
+            raise ValueError(f"KeepAlive: an interval below {SHORTEST_PING} s is more than a Kohort server allows")
 
 
 @dataclass(frozen=True)
