@@ -81,7 +81,7 @@ class KeepAlive:
 
     def __post_init__(self) -> None:
         if self.interval < SHORTEST_PING:
-            raise ValueError(f"KeepAlive: an interval below {SHORTEST_PING} s is more than a Kohort server allows")
+            raise ValueError(f"KeepAlive: an interval below {SHORTEST_PING} s is more than servers allow")
 
 
 @dataclass(frozen=True)
