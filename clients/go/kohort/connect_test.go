@@ -54,6 +54,7 @@ func TestWhatFailsToConnectSaysWhatToCheck(t *testing.T) {
 	strangerCert, strangerKey := stranger.issue("localhost", soon)
 	web := httptest.NewServer(http.NotFoundHandler())
 	defer web.Close()
+	impatient := kohort.WithTimeouts(kohort.Timeouts{Connect: 100 * time.Millisecond})
 	secure := kohort.WithTLS(kohort.TLS{CAFile: ca.file})
 
 	for name, c := range map[string]struct {
@@ -62,7 +63,7 @@ func TestWhatFailsToConnectSaysWhatToCheck(t *testing.T) {
 		want    string
 	}{
 		"nothing listens":        {closedPort(t), nil, "Nothing listens on 127.0.0.1:"},
-		"no answer":              {silentPort(t), nil, "could not be reached: check the host, the port and the network"},
+		"no answer":              {silentPort(t), []kohort.Option{impatient}, "could not be reached: check the host, the port and the network"},
 		"plaintext to TLS":       {serve(t, ca.server(cert, key, false)).Address, nil, "it may speak TLS"},
 		"plaintext by name":      {byName(serve(t, ca.server(cert, key, false)).Address), nil, "it may speak TLS"},
 		"TLS by name":            {byName(serve(t).Address), []kohort.Option{secure}, "TLS"},
@@ -76,8 +77,7 @@ func TestWhatFailsToConnectSaysWhatToCheck(t *testing.T) {
 		"bad client certificate": {serve(t, ca.server(cert, key, true)).Address, []kohort.Option{kohort.WithTLS(kohort.TLS{CAFile: ca.file, CertFile: strangerCert, KeyFile: strangerKey})}, "client certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			patience := kohort.WithTimeouts(kohort.Timeouts{Connect: 300 * time.Millisecond})
-			client := dial(t, c.address, append(c.options, patience)...)
+			client := dial(t, c.address, c.options...)
 			start := time.Now()
 			_, err := client.Capabilities(context.Background())
 			if took := time.Since(start); took > 20*time.Second {
