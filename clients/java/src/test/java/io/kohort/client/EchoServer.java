@@ -30,8 +30,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A server that takes uploads of columns, checks them as the contract says, keeps the last one, and gives its first table
- * back as the sample of any model.
+ * A server that takes uploads of columns, checks them as the contract says, keeps the last one, and gives its first
+ * table back as the sample of any model.
  */
 public final class EchoServer extends DatasetServiceGrpc.DatasetServiceImplBase implements AutoCloseable {
   /** The headers of all tries. */
