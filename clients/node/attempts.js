@@ -31,7 +31,7 @@ export class Attempts {
   requestId = randomUUID();
   #failures = 0;
   #begun = false;
-  #lastProgress = Date.now();
+  #failingSince = 0;
   #retry;
   #deadline;
   #target;
@@ -59,7 +59,6 @@ export class Attempts {
   progressed() {
     this.#begun = true;
     this.#failures = 0;
-    this.#lastProgress = Date.now();
   }
 
   /** What grpc-js gave as a KohortError; anything else as it is. The reason of the signal where it was aborted. */
@@ -76,6 +75,8 @@ export class Attempts {
    */
   async again(failure) {
     const error = this.typed(failure);
+    // Counted from the break: a reader that takes its time over what came is not to blame for it.
+    if (this.#failures === 0) this.#failingSince = Date.now();
     this.#failures += 1;
     if (!isRetryable(error) || this.#isExhausted()) throw error;
     const { initialBackoffMs, multiplier, maxBackoffMs, jitter } = this.#retry;
@@ -88,7 +89,7 @@ export class Attempts {
   }
 
   #isExhausted() {
-    if (this.#begun) return Date.now() - this.#lastProgress > this.#retry.streamPatienceMs;
+    if (this.#begun) return Date.now() - this.#failingSince > this.#retry.streamPatienceMs;
     return this.#failures >= this.#retry.attempts;
   }
 }

@@ -89,6 +89,8 @@ def test_a_stream_that_moves_is_never_given_up():
 def test_patience_ends():
     tries, clock = attempts(attempts=2, stream_patience=60)
     tries.progressed()
+    clock.now += 3600  # its reader took that long
+    tries.wait_after(GONE)
     clock.now += 61
     with pytest.raises(Unavailable):
         tries.wait_after(GONE)

@@ -19,7 +19,7 @@ type attempts struct {
 	requestID    string
 	failures     int
 	begun        bool
-	lastProgress time.Time
+	failingSince time.Time
 }
 
 // attempts begins a call. The timeout applies where ctx has no deadline; none where
@@ -32,7 +32,7 @@ func (c *Client) attempts(ctx context.Context, timeout time.Duration) (*attempts
 		ctx, cancel = context.WithCancel(ctx)
 	}
 	ctx, id := c.outgoing(ctx)
-	return &attempts{client: c, context: ctx, requestID: id, lastProgress: time.Now()}, cancel
+	return &attempts{client: c, context: ctx, requestID: id}, cancel
 }
 
 // ctx is the context of each try, with the deadline and the metadata.
@@ -45,7 +45,6 @@ func (a *attempts) ctx() context.Context {
 func (a *attempts) progressed() {
 	a.begun = true
 	a.failures = 0
-	a.lastProgress = time.Now()
 }
 
 // callerError is what the caller's own reader or writer returned: it ends the call
@@ -63,6 +62,11 @@ func (a *attempts) again(err error) error {
 	var failed *Error
 	if !errors.As(a.failure(err), &failed) {
 		return err
+	}
+	if a.failures == 0 {
+		// Counted from the break: a reader that takes its time over what came is not to
+		// blame for it.
+		a.failingSince = time.Now()
 	}
 	a.failures++
 	if !retryable(failed) || a.exhausted() {
@@ -97,7 +101,7 @@ func retryable(failed *Error) bool {
 func (a *attempts) exhausted() bool {
 	retry := a.client.settings.retry
 	if a.begun {
-		return time.Since(a.lastProgress) > retry.StreamPatience
+		return time.Since(a.failingSince) > retry.StreamPatience
 	}
 	return a.failures >= retry.Attempts
 }

@@ -34,7 +34,7 @@ class Attempts:
         self._deadline = None if timeout is None else clock() + timeout
         self._failures = 0
         self._begun = False
-        self._last_progress = clock()
+        self._failing_since = 0.0
 
     def remaining(self) -> float | None:
         """Seconds left for the next try, None for no limit. Raises DeadlineExceeded when none are."""
@@ -49,10 +49,12 @@ class Attempts:
         """A stream brought something: from now on it is resumed with patience, counted anew."""
         self._begun = True
         self._failures = 0
-        self._last_progress = self._clock()
 
     def wait_after(self, error: RpcError) -> float:
         """Seconds to wait before the next try. Raises `error` when there should be none."""
+        if self._failures == 0:
+            # Counted from the break: a reader that takes its time over what came is not to blame for it.
+            self._failing_since = self._clock()
         self._failures += 1
         if not self._retryable(error) or self._exhausted():
             raise error
@@ -71,5 +73,5 @@ class Attempts:
 
     def _exhausted(self) -> bool:
         if self._begun:
-            return self._clock() - self._last_progress > self._retry.stream_patience
+            return self._clock() - self._failing_since > self._retry.stream_patience
         return self._failures >= self._retry.attempts
