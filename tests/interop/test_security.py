@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 def failure(drive: Driver, address: str, model: str, **environment: Any) -> Any:
     """How a call for a model fails. The timeout has room for a few tries, and ends them before the last."""
-    return drive("model", address, model, timeout=4, **environment).error
+    return drive("model", address, model, timeout=2.8, **environment).error
 
 
 def test_a_token_opens_what_its_role_may(drive: Driver, real: Real) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ IDLE = 100
 """Seconds: three intervals of the default keepalive and some more."""
 
 
+@dataclass(frozen=True)
+class Silence:
+    """Drivers that say nothing, each on a wire of its own."""
+
+    running: Together
+    wires: dict[str, Meter]
+    early: dict[str, int]
+    """By language the pings of its first seconds, before the silence."""
+
+
 @pytest.mark.parametrize("how", ["batches", "rows", "csv"])
 def test_a_hundred_megabytes_pass_in_bounded_memory(
     drive: Driver, real: Real, how: str, tmp_path: Path
@@ -38,22 +49,19 @@ def test_a_hundred_megabytes_pass_in_bounded_memory(
     wire.close()
 
 
-@pytest.mark.slow
-def test_a_connection_outlives_silence(fleet: dict[str, Driver], real: Real) -> None:
+@pytest.fixture(scope="module")
+def silence(fleet: dict[str, Driver], real: Real) -> Silence:
+    """All languages between two calls, `IDLE` seconds apart; other tests pass the time."""
     wires = {language: Meter(real.address("plain")) for language in fleet}
     running = Together(fleet, lambda drive: drive("idle", wires[drive.language].address, real.model, IDLE))
     running.under_way(lambda: all(wire.received for wire in wires.values()))
     time.sleep(5)
-    early = {language: wire.pings for language, wire in wires.items()}
-    for language, outcome in running.outcomes().items():
-        assert outcome.value == {"model": real.model}
-        assert wires[language].connections == 1, f"{language} had to connect again"
-        assert wires[language].pings - early[language] >= 2, f"{language} sends no pings"
-        wires[language].close()
-    assert "too_many_pings" not in real.servers["plain"].log()
+    return Silence(running, wires, {language: wire.pings for language, wire in wires.items()})
 
 
-def test_a_drain_loses_no_row_and_no_event(fleet: dict[str, Driver], real: Real, tmp_path: Path) -> None:
+def test_a_drain_loses_no_row_and_no_event(
+    fleet: dict[str, Driver], real: Real, silence: Silence, tmp_path: Path
+) -> None:
     units, seed = 40_000, 3
     lease = ("--lease-seconds", "4", "--heartbeat-seconds", "0.5")
     server = real.another(tmp_path, "--drain-grace-seconds", "0.5", *lease)
@@ -90,3 +98,13 @@ def test_a_drain_loses_no_row_and_no_event(fleet: dict[str, Driver], real: Real,
             reading = outcome.value
             assert (reading["events"], reading["sequences"]) == (events, [1, events]), language
             assert reading["state"] == "SUCCEEDED"
+
+
+def test_a_connection_outlives_silence(silence: Silence, real: Real) -> None:
+    for language, outcome in silence.running.outcomes().items():
+        wire = silence.wires[language]
+        assert outcome.value == {"model": real.model}
+        assert wire.connections == 1, f"{language} had to connect again"
+        assert wire.pings - silence.early[language] >= 2, f"{language} sends no pings"
+        wire.close()
+    assert "too_many_pings" not in real.servers["plain"].log()
