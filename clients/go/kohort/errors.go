@@ -236,6 +236,11 @@ func asError(err error, requestID string) error {
 	for _, detail := range found.Details() {
 		failed.read(detail)
 	}
+	// A server that has to end a stream within a message, as at the end of a drain: grpc-go
+	// gives this in place of the status that came with it.
+	if !failed.ours && failed.Code == codes.Internal && failed.Message == io.ErrUnexpectedEOF.Error() {
+		failed.Code, failed.Message = codes.Unavailable, "the stream ended within a message"
+	}
 	return failed
 }
 
