@@ -82,6 +82,9 @@ _PATIENTS: list[tuple[Column, list[Any], tuple[str, ...] | None]] = [
         [[], None, ["aspirin"], ["δ", "", "naïve", "δ"], ["naïve"] * 40],
         DRUGS,
     ),
+    (Column("grade", Kind.ORDINAL, Storage.INT64), [3, 1, None, 2], None),
+    (Column("unit", Kind.CATEGORY, Storage.INT64), [None, -1, LARGEST], None),
+    (Column("note", Kind.TEXT, Storage.STRING), ["", "ß" * 5000, None, *WARDS], None),
 ]
 _VISITS: list[tuple[Column, list[Any], tuple[str, ...] | None]] = [
     (Column("at", Kind.DATETIME, Storage.DATETIME, nullable=False), [*_TIMES, 12_345], None),

@@ -13,6 +13,8 @@ from broken import BROKEN, RESUMED
 from drivers import Driver
 from fake import TOO_LONG_MS, Fake
 
+from kohort.schema import Kind, Storage
+
 # Builds download what they need the first time.
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
@@ -50,6 +52,12 @@ def test_every_form_has_every_row(drive: Driver, fake: Fake, how: str) -> None:
     assert (reading["rows"], reading["streams"]) == (rows, 1)
     if how == "csv":
         assert reading["bytes"] > 100 * golden.UNITS
+
+
+def test_every_kind_of_column_travels() -> None:
+    columns = [column for table in golden.SCHEMA for column in table.columns]
+    assert {column.kind for column in columns} == set(Kind) - {Kind.UNSPECIFIED}
+    assert {column.storage for column in columns} == set(Storage) - {Storage.UNSPECIFIED}
 
 
 def test_the_canonical_form_is_what_it_says() -> None:
