@@ -120,5 +120,5 @@ $(PEERS)/.ready: requirements/peers.txt
 	@touch $@
 
 clean: ## Remove what was built, demo output and local data (not .venv)
-	rm -rf build dist clients/java/target clients/java/example/target clients/node/node_modules var out/*.csv out/*.kohort out/*.png .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist clients/java/target clients/java/example/target clients/node/node_modules clients/node/protos var out/*.csv out/*.kohort out/*.png .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -45,7 +45,7 @@ KNOWN_HOSTS = re.compile(
     rb"|openjdk\.org|localhost|google\.com|grpc\.io|protobuf\.dev|golang\.org|go\.dev|\w+\.(?:example|invalid|test))"
 )
 HOST = re.compile(rb"[a-z]{3,}://([\w.-]+\.[a-z]{2,}|localhost)")
-SOMEONES_FOLDER = re.compile(rb"(?<![\w./-])/(?:home|root|Users|work)/[\w.-]+/")
+SOMEONES_FOLDER = re.compile(rb"(?<![\w./-])/(?:home|root|Users)/[\w.-]+/")
 
 Members = dict[str, bytes]
 

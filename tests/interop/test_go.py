@@ -7,10 +7,11 @@ so that what users depend on stays small.
 import filecmp
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from drivers import GO, ROOT, alone, command, need
+from drivers import GO, alone, command, need
 
 # Builds download what they need the first time.
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
@@ -41,7 +42,7 @@ def test_vet_and_staticcheck_find_nothing() -> None:
 
 def test_the_generated_code_is_fresh(tmp_path: Path) -> None:
     need("go")
-    buf = ROOT / ".venv" / "bin" / "buf"
+    buf = Path(sys.executable).with_name("buf")
     with alone():
         command(buf, "generate", "--template", "buf.gen.go.yaml", "--output", tmp_path, cwd=GO)
     fresh, committed = tmp_path / "kohort" / "v1", GO / "kohort" / "v1"

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from drivers import NODE, command, driver
+from drivers import NODE, alone, command, driver
 
 import kohort
 from examples.local_server import LocalServer
@@ -48,9 +48,10 @@ def test_the_lock_file_names_no_registry() -> None:
 
 
 def test_the_package_holds_the_protos() -> None:
-    run = subprocess.run(
-        ["npm", "pack", "--dry-run", "--json"], cwd=NODE, capture_output=True, text=True, check=True
-    )
+    with alone():
+        run = subprocess.run(
+            ["npm", "pack", "--dry-run", "--json"], cwd=NODE, capture_output=True, text=True, check=True
+        )
     (package,) = json.loads(re.search(r"^\[.*^\]", run.stdout, re.MULTILINE | re.DOTALL)[0])  # type: ignore[index]
     names = {file["path"] for file in package["files"]}
     assert {"kohort.js", "LICENSE", "NOTICE", "protos/kohort/v1/sampling.proto"} <= names

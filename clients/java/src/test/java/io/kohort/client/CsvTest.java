@@ -8,8 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
-import io.kohort.fake.FakeSampling;
-import io.kohort.fake.FakeServer;
 import io.kohort.fake.Golden;
 import io.kohort.fake.Streams;
 import io.kohort.v1.PrivacyStatement;
@@ -24,30 +22,12 @@ import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-class CsvTest {
-  private final FakeSampling sampling = new FakeSampling();
-  private FakeServer server;
-  private KohortClient client;
-
-  @BeforeEach
-  void start() {
-    server = FakeServer.start(sampling);
-    client = KohortClient.connect(server.target());
-  }
-
-  @AfterEach
-  void stop() {
-    client.close();
-    server.close();
-  }
-
+class CsvTest extends SamplingFixture {
   @Test
   void everyKindAsTheServerWritesIt() {
     Map<String, StringBuilder> texts = new HashMap<>();

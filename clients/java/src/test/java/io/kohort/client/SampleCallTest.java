@@ -5,8 +5,6 @@ package io.kohort.client;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
-import io.kohort.fake.FakeSampling;
-import io.kohort.fake.FakeServer;
 import io.kohort.v1.Condition;
 import io.kohort.v1.Rebalancing;
 import io.kohort.v1.SampleFormat;
@@ -24,28 +22,10 @@ import java.time.ZoneId;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 
-class SampleCallTest {
-  private final FakeSampling sampling = new FakeSampling();
-  private FakeServer server;
-  private KohortClient client;
-
-  @BeforeEach
-  void start() {
-    server = FakeServer.start(sampling);
-    client = KohortClient.connect(server.target());
-  }
-
-  @AfterEach
-  void stop() {
-    client.close();
-    server.close();
-  }
-
+class SampleCallTest extends SamplingFixture {
   private static Condition.Builder on(String column) {
     return Condition.newBuilder().setColumn(column);
   }

@@ -14,35 +14,15 @@ import io.kohort.fake.Golden;
 import io.kohort.fake.GoldenStream;
 import io.kohort.v1.SampleHeader;
 import io.kohort.v1.SampleResponse;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-class SampleIntegrityTest {
-  private final FakeSampling sampling = new FakeSampling();
-  private FakeServer server;
-  private KohortClient client;
-
-  @BeforeEach
-  void start() {
-    server = FakeServer.start(sampling);
-    Retry quick = Retry.DEFAULT.withBackoff(Duration.ofMillis(1), 1, Duration.ofMillis(1), 0);
-    client = KohortClient.builder(server.target()).retry(quick).build();
-  }
-
-  @AfterEach
-  void stop() {
-    client.close();
-    server.close();
-  }
-
+class SampleIntegrityTest extends SamplingFixture {
   static Set<String> ways() {
     return Broken.WAYS.keySet();
   }

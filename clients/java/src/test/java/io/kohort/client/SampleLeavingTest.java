@@ -8,38 +8,18 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.kohort.fake.FakeSampling;
-import io.kohort.fake.FakeServer;
 import io.kohort.fake.Streams;
 import io.kohort.v1.Model;
 import java.time.Duration;
 import java.util.Iterator;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.BooleanSupplier;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** Ends of a sample before its last row, and how much of it is held. */
 @Timeout(60)
-class SampleLeavingTest {
-  private final FakeSampling sampling = new FakeSampling();
-  private FakeServer server;
-  private KohortClient client;
-
-  @BeforeEach
-  void start() {
-    server = FakeServer.start(sampling);
-    client = KohortClient.connect(server.target());
-  }
-
-  @AfterEach
-  void stop() {
-    client.close();
-    server.close();
-  }
-
+class SampleLeavingTest extends SamplingFixture {
   private Sample open() {
     return client.sample("models/long").units(1L << 40).seed(1).open();
   }

@@ -9,38 +9,18 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.grpc.Status;
 import io.kohort.fake.Errors;
-import io.kohort.fake.FakeSampling;
-import io.kohort.fake.FakeServer;
 import io.kohort.fake.Golden;
 import io.kohort.fake.Streams;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.Flow;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 @Timeout(60)
-class SamplePublisherTest {
+class SamplePublisherTest extends SamplingFixture {
   private static final Object COMPLETE = new Object();
-
-  private final FakeSampling sampling = new FakeSampling();
-  private FakeServer server;
-  private KohortClient client;
-
-  @BeforeEach
-  void start() {
-    server = FakeServer.start(sampling);
-    client = KohortClient.connect(server.target());
-  }
-
-  @AfterEach
-  void stop() {
-    client.close();
-    server.close();
-  }
 
   /** Notes what is signalled: a Batch, a Throwable or COMPLETE. */
   private static class Probe implements Flow.Subscriber<Batch> {

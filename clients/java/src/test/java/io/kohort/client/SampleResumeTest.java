@@ -17,41 +17,22 @@ import io.kohort.fake.Golden;
 import io.kohort.fake.GoldenStream;
 import io.kohort.v1.SampleRequest;
 import io.kohort.v1.SampleResponse;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.function.IntUnaryOperator;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-class SampleResumeTest {
-  private static final Retry QUICK = Retry.DEFAULT.withBackoff(Duration.ofMillis(1), 1, Duration.ofMillis(1), 0);
-
-  private final FakeSampling sampling = new FakeSampling();
-  private FakeServer server;
-  private KohortClient client;
+class SampleResumeTest extends SamplingFixture {
   private String whole;
 
   @BeforeEach
-  void start() {
-    server = FakeServer.start(sampling);
-    client = connect(server.target());
+  void readWhole() {
     try (Sample sample = call(client).open()) {
       whole = text(sample);
     }
-  }
-
-  @AfterEach
-  void stop() {
-    client.close();
-    server.close();
-  }
-
-  private static KohortClient connect(String target) {
-    return KohortClient.builder(target).retry(QUICK).build();
   }
 
   private static SampleCall call(KohortClient client) {
@@ -150,7 +131,7 @@ class SampleResumeTest {
     // Growing: each stream begins with some 20 kB of dictionaries, before which no cut brings progress.
     IntUnaryOperator limits = n -> n > 40 ? Integer.MAX_VALUE : random.nextInt(12_000 * n);
     try (CuttingProxy proxy = CuttingProxy.start(server.port(), limits);
-        KohortClient cut = connect(proxy.address())) {
+        KohortClient cut = KohortClient.builder(proxy.address()).retry(QUICK).build()) {
       for (int i = 0; i < 10; i++) {
         try (Sample sample = call(cut).open()) {
           assertEquals(whole, text(sample));

@@ -9,8 +9,6 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.kohort.fake.FakeSampling;
-import io.kohort.fake.FakeServer;
 import io.kohort.fake.Golden;
 import io.kohort.v1.Column;
 import java.math.BigDecimal;
@@ -25,28 +23,10 @@ import java.util.List;
 import java.util.NoSuchElementException;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 
-class SampleTest {
-  private final FakeSampling sampling = new FakeSampling();
-  private FakeServer server;
-  private KohortClient client;
-
-  @BeforeEach
-  void start() {
-    server = FakeServer.start(sampling);
-    client = KohortClient.connect(server.target());
-  }
-
-  @AfterEach
-  void stop() {
-    client.close();
-    server.close();
-  }
-
+class SampleTest extends SamplingFixture {
   private Sample golden(int start, int units) {
     return client.sample("models/golden").startUnit(start).units(units).seed(7).open();
   }
