@@ -208,7 +208,9 @@ export class Connection {
     const metadata = new Metadata();
     for (const [key, value] of Object.entries(this.#metadata)) metadata.set(key, value);
     metadata.set("x-request-id", attempts.requestId);
-    const token = typeof this.#token === "function" ? await this.#token() : this.#token;
+    const given = typeof this.#token === "function" ? await this.#token() : this.#token;
+    const token = given?.trim(); // whoever reads a file has its line break, too
+    if (token && !/^[!-~]+$/.test(token)) throw new TypeError("the token holds a character that no bearer token has");
     if (token) metadata.set("authorization", `Bearer ${token}`);
     attempts.signal.throwIfAborted();
     return metadata;

@@ -26,7 +26,7 @@ def test_capabilities_are_plain_values(client):
 
 
 def test_metadata_of_every_call(connect, fake):
-    tokens = iter(["first", "second"])
+    tokens = iter(["first", "second\n"])
     client = connect(fake.target, token=lambda: next(tokens), metadata={"X-Ward": "7"})
     client.capabilities()
     client.capabilities()
@@ -36,6 +36,12 @@ def test_metadata_of_every_call(connect, fake):
     assert first["x-ward"] == "7"
     assert first["x-request-id"] != second["x-request-id"]
     assert first["user-agent"].startswith("kohort-python/")
+
+
+def test_a_token_that_no_header_holds_is_not_told(connect, fake):
+    with pytest.raises(ValueError, match="a character that no bearer token has") as caught:
+        connect(fake.target, token="se\ncret").capabilities()
+    assert "cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net/netip"
 	"os"
 	"strconv"
@@ -133,8 +134,15 @@ func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 		// The call ended first: grpc would call the source's error UNAUTHENTICATED.
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	if err != nil || token == "" {
+	if err != nil {
 		return nil, err
+	}
+	// Whoever reads a file has its line break, too.
+	if token = strings.TrimSpace(token); token == "" {
+		return nil, nil
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("the token holds a character that no bearer token has")
 	}
 	return map[string]string{"authorization": "Bearer " + token}, nil
 }

@@ -266,8 +266,17 @@ func (e *Error) read(detail any) {
 
 // wrongUse is what a caller of this package got wrong before any call.
 func wrongUse(format string, values ...any) error {
-	return fmt.Errorf("kohort: "+format, values...)
+	return &useError{fmt.Errorf("kohort: "+format, values...)}
 }
+
+// A useError is ErrInvalidRequest without a call that failed.
+type useError struct{ error }
+
+// Is tells whether the target is ErrInvalidRequest.
+func (e *useError) Is(target error) bool { return target == ErrInvalidRequest }
+
+// Unwrap is what was found, such as a file that is not there.
+func (e *useError) Unwrap() error { return errors.Unwrap(e.error) }
 
 // refused is what this side found wrong with a request or the caller's data, as if
 // the server had.

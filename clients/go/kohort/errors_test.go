@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -83,5 +84,23 @@ func TestTheErrorOfAJob(t *testing.T) {
 	job.State, job.Error = pb.JobState_JOB_STATE_FAILED, &pb.JobError{Reason: "OUT_OF_MEMORY", Message: "too large"}
 	if err.Error() != "jobs/1: OUT_OF_MEMORY: too large" || !errors.Is(err, kohort.ErrJobFailed) || errors.Is(err, kohort.ErrJobCancelled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestWrongUseIsAnInvalidRequest(t *testing.T) {
+	client := dial(t, serve(t).Address)
+	_, none := kohort.NewClient("localhost", kohort.WithTLS(kohort.TLS{CAFile: "none.pem"}))
+	if !errors.Is(none, fs.ErrNotExist) {
+		t.Errorf("got %v, want ErrNotExist", none)
+	}
+	_, url := kohort.NewClient("http://localhost")
+	_, file := client.UploadFile(within(t), "patients.doc")
+	_, units := kohort.Collect[struct {
+		Age int `kohort:"age"`
+	}](within(t), client.Sample("models/1", -1))
+	for _, err := range []error{none, url, file, units} {
+		if !errors.Is(err, kohort.ErrInvalidRequest) || errors.Is(err, kohort.ErrNotFound) {
+			t.Errorf("got %v, want ErrInvalidRequest", err)
+		}
 	}
 }

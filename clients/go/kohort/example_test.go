@@ -106,7 +106,7 @@ func ExampleWithTokenSource() {
 	defer server.Stop()
 
 	client, err := kohort.NewClient(server.Address, kohort.WithTokenSource(func(ctx context.Context) (string, error) {
-		return "as it is at " + time.Unix(0, 0).UTC().Format(time.TimeOnly), nil
+		return "as-it-is-at-" + time.Unix(0, 0).UTC().Format(time.TimeOnly), nil
 	}))
 	if err != nil {
 		log.Fatal(err)
@@ -116,7 +116,7 @@ func ExampleWithTokenSource() {
 		log.Fatal(err)
 	}
 	fmt.Println(server.Calls("GetCapabilities")[0]["authorization"])
-	// Output: [Bearer as it is at 00:00:00]
+	// Output: [Bearer as-it-is-at-00:00:00]
 }
 
 // A file is read twice: first for its digest, which the server checks.

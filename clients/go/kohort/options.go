@@ -130,7 +130,8 @@ func WithPlaintext() Option {
 	}
 }
 
-// WithToken sends the token with every call, as "authorization: Bearer".
+// WithToken sends the token with every call, as "authorization: Bearer". White space
+// around it, as at the end of a file, is left out.
 func WithToken(token string) Option {
 	return WithTokenSource(func(context.Context) (string, error) { return token, nil })
 }

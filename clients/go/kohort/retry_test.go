@@ -208,6 +208,13 @@ func TestATokenSourceThatFails(t *testing.T) {
 	}
 	contains(t, err.Error(), "no login")
 
+	garbled := dial(t, server.Address, kohort.WithToken("se\ncret"))
+	_, err = garbled.Capabilities(within(t))
+	if !errors.Is(err, kohort.ErrUnauthenticated) || strings.Contains(err.Error(), "cret") {
+		t.Errorf("got %v, want ErrUnauthenticated without the token", err)
+	}
+	contains(t, err.Error(), "a character that no bearer token has")
+
 	stuck := dial(t, server.Address, kohort.WithTokenSource(func(ctx context.Context) (string, error) {
 		<-ctx.Done()
 		return "", ctx.Err()

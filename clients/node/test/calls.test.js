@@ -107,13 +107,22 @@ test("a signal ends a call, and closing ends all", async (t) => {
 test("who calls", async (t) => {
   const { calls, implementations } = models(true);
   let made = 0;
-  const token = async () => `token-${(made += 1)}`;
+  const token = async () => `token-${(made += 1)}\n`;
   const { client } = await serve(t, implementations, { token, metadata: { "x-ward": "B" } });
   await client.model("models/m");
   await client.model("models/m");
   assert.deepEqual(calls.map((call) => header(call, "authorization")), ["Bearer token-1", "Bearer token-2"]);
   assert.equal(header(calls[0], "x-ward"), "B");
   assert.match(String(header(calls[0], "user-agent")), /^kohort-node\/\d/);
+});
+
+test("a token that no header holds is not told", async (t) => {
+  const { client } = await serve(t, models(true).implementations, { token: "se\ncret" });
+  await assert.rejects(client.model("models/m"), (error) => {
+    assert.match(error.message, /a character that no bearer token has/);
+    assert.doesNotMatch(error.message, /cret/);
+    return true;
+  });
 });
 
 test("many calls at once", async (t) => {

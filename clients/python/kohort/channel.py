@@ -154,5 +154,8 @@ class CallMetadata:
 
     def _authorization(self) -> Iterator[tuple[str, str]]:
         token = self._token() if callable(self._token) else self._token
-        if token:
+        # Whoever reads a file has its line break, too.
+        if token := (token or "").strip():
+            if not all("!" <= c <= "~" for c in token):
+                raise ValueError("the token holds a character that no bearer token has")
             yield ("authorization", f"Bearer {token}")

@@ -38,7 +38,8 @@ class Client(ModelCalls):
 
     Args:
         target: host:port; the port is 50051 when left out.
-        token: a bearer token, or a function that gives the current one for each call.
+        token: a bearer token (white space around it is left out), or a function that gives the
+            current one for each call.
         tls: how to recognise the server; True for the system's authorities, False
             for plaintext. By default TLS, except on this machine's own addresses.
         retry: when calls are tried again.

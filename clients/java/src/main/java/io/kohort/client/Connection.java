@@ -128,8 +128,8 @@ final class Connection {
   Metadata headers(Attempts attempts) {
     Metadata headers = new Metadata();
     headers.merge(extra);
-    String now = token.get();
-    if (now != null && !now.isEmpty()) {
+    String now = Settings.bearer(token.get());
+    if (!now.isEmpty()) {
       headers.put(AUTHORIZATION, "Bearer " + now);
     }
     headers.put(REQUEST_ID, attempts.requestId());

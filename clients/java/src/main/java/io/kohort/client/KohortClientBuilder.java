@@ -57,12 +57,13 @@ public final class KohortClientBuilder {
   /**
    * Identifies the caller.
    *
-   * @param token a bearer token
+   * @param token a bearer token; white space around it, as at the end of a file, is left out
    * @return this
+   * @throws IllegalArgumentException it holds a character that no bearer token has
    */
   public KohortClientBuilder token(String token) {
-    Objects.requireNonNull(token);
-    return token(() -> token);
+    String trimmed = Settings.bearer(Objects.requireNonNull(token));
+    return token(() -> trimmed);
   }
 
   /**

@@ -16,6 +16,18 @@ final class Settings {
     return value;
   }
 
+  /**
+   * The bearer token without white space around it, such as the line break of its file; empty for null. Whatever no
+   * header can hold is refused here: gRPC would log it.
+   */
+  static String bearer(String token) {
+    String trimmed = token == null ? "" : token.trim();
+    if (!trimmed.chars().allMatch(c -> c > ' ' && c <= '~')) {
+      throw new IllegalArgumentException("the token holds a character that no bearer token has");
+    }
+    return trimmed;
+  }
+
   /** Nanoseconds, at most those that fit: 292 years. */
   static long nanos(Duration value) {
     try {

@@ -241,6 +241,17 @@ class CallsTest {
   }
 
   @Test
+  void aTokenIsTrimmedAndNeverTold() {
+    try (KohortClient asking = KohortClient.builder(server.target()).token("secret\n").build()) {
+      asking.model("models/1");
+    }
+    assertEquals("Bearer secret", server.calls("GetModel").get(0).header("authorization"));
+    KohortClientBuilder builder = KohortClient.builder(server.target());
+    RuntimeException refused = assertThrows(IllegalArgumentException.class, () -> builder.token("se\ncret"));
+    assertFalse(refused.getMessage().contains("cret"), refused.getMessage());
+  }
+
+  @Test
   void aTokenThatCannotBeHadFailsTheCallAsItIs() {
     IllegalStateException none = new IllegalStateException("no token");
     try (KohortClient asking =
