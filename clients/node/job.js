@@ -101,7 +101,7 @@ export async function firstJob(connection, method, request, options) {
       for await (const { update } of connection.stream("TrainingService", method, request, attempts)) {
         if (update.job) return update.job;
       }
-      throw new KohortError("UNAVAILABLE", "the stream ended early");
+      throw new IntegrityError(`${method} ended without naming a job`);
     } catch (error) {
       await attempts.again(error);
     }

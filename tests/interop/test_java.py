@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from drivers import JAVA, ROOT, alone, command, need
 
+import kohort
 from examples.local_server import LocalServer
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
 MAVEN = ("mvn", "--batch-mode", "--no-transfer-progress", "--quiet")
 EXAMPLE = JAVA / "example"
 JAVA_11 = 55
+NAME = f"kohort-client-{kohort.__version__}"
 WARDS = ("Zürich – Öst", "日本語", 'O\'Hara "A"', "")
 COLUMNS = "sex, born, ward, weight, smoker, chol, oldpeak, admitted, discharged"
 
@@ -45,7 +47,7 @@ def classes(jar: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def test_the_jar_holds_what_it_promises(built: Path) -> None:
-    jar = built / "kohort-client-0.1.0.jar"
+    jar = built / f"{NAME}.jar"
     versions = {struct.unpack(">H", code[6:8])[0] for _, code in classes(jar)}
     assert versions == {JAVA_11}
     packages = {name.rpartition("/")[0] for name, _ in classes(jar)}
@@ -59,10 +61,10 @@ def test_the_jar_holds_what_it_promises(built: Path) -> None:
 
 
 def test_sources_and_javadoc_are_there(built: Path) -> None:
-    with zipfile.ZipFile(built / "kohort-client-0.1.0-sources.jar") as archive:
+    with zipfile.ZipFile(built / f"{NAME}-sources.jar") as archive:
         names = set(archive.namelist())
     assert {"io/kohort/client/KohortClient.java", "io/kohort/v1/Column.java"} <= names
-    with zipfile.ZipFile(built / "kohort-client-0.1.0-javadoc.jar") as archive:
+    with zipfile.ZipFile(built / f"{NAME}-javadoc.jar") as archive:
         pages = archive.namelist()
     assert any(page.endswith("io/kohort/client/KohortClient.html") for page in pages)
     assert any(page.endswith("io/kohort/client/jdbc/Jdbc.html") for page in pages)
@@ -70,10 +72,10 @@ def test_sources_and_javadoc_are_there(built: Path) -> None:
 
 
 def test_the_same_classes_run_on_protobuf_4(built: Path) -> None:
-    before = dict(classes(built / "kohort-client-0.1.0.jar"))
+    before = dict(classes(built / f"{NAME}.jar"))
     with alone():
         command(*MAVEN, "verify", "-Pprotobuf4", cwd=JAVA)
-    assert dict(classes(built / "kohort-client-0.1.0.jar")) == before
+    assert dict(classes(built / f"{NAME}.jar")) == before
 
 
 @pytest.fixture(scope="module")
