@@ -49,8 +49,10 @@ public final class Job {
    * @return the job
    */
   public io.kohort.v1.Job refresh() {
-    info = Jobs.get(connection, name());
-    return info;
+    // Not read back from `info`: by then another thread may have put there what it saw before.
+    io.kohort.v1.Job now = Jobs.get(connection, name());
+    info = now;
+    return now;
   }
 
   /**
@@ -213,13 +215,14 @@ public final class Job {
    * @return the job once the stop is noted
    */
   public io.kohort.v1.Job cancel() {
-    info =
+    io.kohort.v1.Job noted =
         Jobs.first(
             connection,
             TrainingServiceGrpc.getCancelMethod(),
             CancelRequest.newBuilder().setJob(name()).build(),
             (CancelResponse message) -> message.getUpdate().hasJob() ? message.getUpdate().getJob() : null);
-    return info;
+    info = noted;
+    return noted;
   }
 
   @Override
