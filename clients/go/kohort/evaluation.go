@@ -99,7 +99,8 @@ func (c *Client) UpdateReleasePolicy(ctx context.Context, policy *pb.ReleasePoli
 }
 
 // OverrideRelease opens or locks a model against the policy's verdict, and gives the
-// reason for the record. RELEASE_STATE_UNSPECIFIED takes an override back.
+// reason, in 10 to 2000 characters, for the record. RELEASE_STATE_UNSPECIFIED takes
+// an override back.
 func (c *Client) OverrideRelease(
 	ctx context.Context, model string, state pb.ReleaseState, reason string,
 ) (*pb.Release, error) {

@@ -38,6 +38,7 @@ interface Conversion {
     Conversion present = Conversions.present(column, type, raw, where);
     if (present == null) {
       throw new MappingException(
+          column.getName(),
           String.format(
               "%s: column %s holds %s, which do not become %s",
               where, column.getName(), Storages.name(column), type.getTypeName()));
@@ -134,7 +135,7 @@ final class Conversions {
   }
 
   static MappingException unfit(String where, Column column, String why) {
-    return new MappingException(where + ": a cell of column " + column.getName() + " " + why);
+    return new MappingException(column.getName(), where + ": a cell of column " + column.getName() + " " + why);
   }
 
   private static Conversion floating(Class<?> wanted) {
@@ -183,6 +184,7 @@ final class Conversions {
       return (cells, row) -> cells.instant(row).atZone(zone);
     } catch (DateTimeException unknown) {
       throw new MappingException(
+          column.getName(),
           where + ": this Java does not know the time zone of column " + column.getName() + "; use Instant",
           unknown);
     }

@@ -31,7 +31,7 @@ final class CsvFile {
   }
 
   private static long writeWhole(Sample sample, Path file) throws IOException {
-    Path folder = file.toAbsolutePath().getParent();
+    Path folder = Download.folder(file);
     Path part = folder.resolve("." + file.getFileName() + "." + UUID.randomUUID() + ".part");
     try {
       long rows;

@@ -10,6 +10,7 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -56,7 +57,7 @@ final class Download<Q, R> implements Resumable<Q, R> {
   void to(Connection connection, Path target) {
     try {
       // Beside the target, so that it can be moved there at once.
-      Path temporary = Files.createTempFile(target.toAbsolutePath().getParent(), ".kohort", ".part");
+      Path temporary = Files.createTempFile(folder(target), ".kohort", ".part");
       try {
         fetch(connection, temporary);
         Files.move(
@@ -67,6 +68,15 @@ final class Download<Q, R> implements Resumable<Q, R> {
     } catch (IOException unwritable) {
       throw new UncheckedIOException(unwritable);
     }
+  }
+
+  /** The folder that a file is to lie in; where there is none the error names it, and no temporary file. */
+  static Path folder(Path file) throws NoSuchFileException {
+    Path folder = file.toAbsolutePath().getParent();
+    if (folder == null || !Files.isDirectory(folder)) {
+      throw new NoSuchFileException(file.toString(), null, "there is no such folder");
+    }
+    return folder;
   }
 
   /** Into a stream. */

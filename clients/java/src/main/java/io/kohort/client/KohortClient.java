@@ -139,10 +139,20 @@ public final class KohortClient implements AutoCloseable {
   }
 
   /**
+   * The schema that training would use without overrides, and what to look at first.
+   *
+   * @param dataset "datasets/{id}"
+   * @return schema and findings
+   */
+  public InferSchemaResponse inferSchema(String dataset) {
+    return inferSchema(dataset, SchemaOverrides.getDefaultInstance());
+  }
+
+  /**
    * The schema that training would use, and what to look at first.
    *
    * @param dataset "datasets/{id}"
-   * @param overrides changes to try; {@code SchemaOverrides.getDefaultInstance()} for none
+   * @param overrides changes to try
    * @return schema and findings
    */
   public InferSchemaResponse inferSchema(String dataset, SchemaOverrides overrides) {

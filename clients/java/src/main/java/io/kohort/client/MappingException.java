@@ -9,11 +9,24 @@ package io.kohort.client;
 public final class MappingException extends KohortException {
   private static final long serialVersionUID = 1;
 
-  MappingException(String message) {
+  private final String column;
+
+  MappingException(String column, String message) {
     super(message);
+    this.column = column;
   }
 
-  MappingException(String message, Throwable cause) {
+  MappingException(String column, String message, Throwable cause) {
     super(message, cause);
+    this.column = column;
+  }
+
+  /**
+   * The column at fault.
+   *
+   * @return its name; empty where the class itself is
+   */
+  public String column() {
+    return column;
   }
 }

@@ -107,7 +107,7 @@ public final class Row {
   public int getInt(String column) {
     long value = getLong(column);
     if (value != (int) value) {
-      throw new MappingException(table() + "." + column + ": a cell does not fit an int");
+      throw new MappingException(column, table() + "." + column + ": a cell does not fit an int");
     }
     return (int) value;
   }
@@ -252,7 +252,7 @@ public final class Row {
   private Cells present(String column, Storage... storages) {
     Cells cells = of(column, storages);
     if (cells.isNull(index)) {
-      throw new MappingException(table() + "." + column + ": a cell is null: ask isNull first");
+      throw new MappingException(column, table() + "." + column + ": a cell is null: ask isNull first");
     }
     return cells;
   }

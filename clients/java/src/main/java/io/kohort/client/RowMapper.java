@@ -41,6 +41,9 @@ final class RowMapper<T> {
   static <T> RowMapper<T> of(Class<T> type, Layout layout) {
     Shape<T> shape = Shape.of(type);
     List<Shape.Part> parts = shape.parts;
+    if (parts.isEmpty()) {
+      throw new MappingException("", type.getSimpleName() + ": takes no column");
+    }
     int[] columns = new int[parts.size()];
     Conversion[] conversions = new Conversion[columns.length];
     MethodHandle[] setters = shape.byConstructor ? null : new MethodHandle[columns.length];
@@ -48,7 +51,7 @@ final class RowMapper<T> {
       Shape.Part part = parts.get(i);
       if (!layout.has(part.column)) {
         throw new MappingException(
-            part.where + ": " + layout.table() + " has no column " + part.column + "; @Column names another");
+            part.column, part.where + ": " + layout.table() + " has no column " + part.column + "; @Column names another");
       }
       columns[i] = layout.position(part.column);
       conversions[i] = Conversion.of(layout.column(columns[i]), part.type, part.where);
@@ -81,7 +84,7 @@ final class RowMapper<T> {
     } catch (RuntimeException | Error own) {
       throw own;
     } catch (Throwable checked) {
-      throw new MappingException(type + " cannot be made: " + checked.getClass().getName(), checked);
+      throw new MappingException("", type + " cannot be made: " + checked.getClass().getName(), checked);
     }
   }
 
@@ -113,7 +116,7 @@ final class RowMapper<T> {
       member.setAccessible(true);
       return found.in(MethodHandles.lookup());
     } catch (RuntimeException | IllegalAccessException closed) {
-      throw new MappingException(where + ": is closed to io.kohort.client; open its package to it", closed);
+      throw new MappingException("", where + ": is closed to io.kohort.client; open its package to it", closed);
     }
   }
 }

@@ -39,6 +39,7 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
   private final Iterator<Batch> batches = new Batches();
   private volatile boolean closed;
   private RuntimeException failed;
+  private boolean read;
 
   /** Opens the call; {@link #await} waits for its header. */
   Sample(Connection connection, SampleRequest asked, Duration timeout) {
@@ -84,20 +85,22 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
   /**
    * The rows batch by batch, as typed columns: the fast way.
    *
-   * @return to be iterated over once, in place of {@link #iterator}; tables may alternate
+   * @return to be iterated over once, in place of {@link #iterator}; tables may alternate. Once all was read, asking
+   *     for another iterator is an {@link IllegalStateException}
    */
   public Iterable<Batch> batches() {
-    return () -> batches;
+    return this::unread;
   }
 
   /**
    * The rows one by one; of several tables in the order in which they come.
    *
    * @return always the same iterator's rest: a sample is read once
+   * @throws IllegalStateException all was read
    */
   @Override
   public Iterator<Row> iterator() {
-    return new Flat<>(batches, Batch::iterator);
+    return new Flat<>(unread(), Batch::iterator);
   }
 
   /**
@@ -138,7 +141,7 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
   public <T> Iterable<T> as(Class<T> type) {
     single();
     RowMapper<T> mapper = state.layouts().iterator().next().mapper(type);
-    return () -> new Flat<>(batches, batch -> mapper.rows(batch));
+    return () -> new Flat<>(unread(), batch -> mapper.rows(batch));
   }
 
   /**
@@ -177,9 +180,11 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
    * @throws UncheckedIOException one cannot be written to
    */
   public long writeCsv(Function<String, ? extends Appendable> outs) {
+    Iterator<Batch> left = unread();
     CsvTables csv = new CsvTables(state.layouts(), outs);
     long rows = 0;
-    for (Batch batch : batches()) {
+    while (left.hasNext()) {
+      Batch batch = left.next();
       csv.write(batch);
       rows += batch.rowCount();
     }
@@ -201,6 +206,7 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
         throw new IllegalStateException("the sample is closed");
       }
       if (batch != null || !step()) {
+        read = batch == null;
         return batch;
       }
     }
@@ -209,6 +215,14 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
   /** Whether every batch was handed on, so that only the trailer is left. */
   boolean handedOn() {
     return state.complete() && state.nothingReady();
+  }
+
+  /** What is left to be read. A second loop would find nothing, and look well. */
+  private Iterator<Batch> unread() {
+    if (read) {
+      throw new IllegalStateException("the sample was read to its end, which can be done once: open another");
+    }
+    return batches;
   }
 
   private boolean step() {

@@ -65,8 +65,8 @@ final class Shape<T> {
   static <T> Shape<T> of(Class<T> type) {
     boolean inner = type.isMemberClass() && !Modifier.isStatic(type.getModifiers());
     // Primitives, interfaces and arrays are abstract, too.
-    if (inner || type.isEnum() || Modifier.isAbstract(type.getModifiers())) {
-      throw new MappingException(type.getSimpleName() + ": rows become records or (static) classes");
+    if (inner || type.isEnum() || type.getName().startsWith("java.") || Modifier.isAbstract(type.getModifiers())) {
+      throw new MappingException("", type.getSimpleName() + ": rows become your records or (static) classes");
     }
     if (type.getSuperclass() != null && type.getSuperclass().getName().equals("java.lang.Record")) {
       return record(type);
@@ -86,7 +86,7 @@ final class Shape<T> {
       return parameters(type, full);
     }
     if (empty == null) {
-      throw new MappingException(type.getSimpleName() + ": has no constructor");
+      throw new MappingException("", type.getSimpleName() + ": has no constructor");
     }
     return new Shape<>(empty, false, properties(type));
   }
@@ -109,7 +109,7 @@ final class Shape<T> {
       }
       return new Shape<>(type.getDeclaredConstructor(types.toArray(new Class<?>[0])), true, parts);
     } catch (ReflectiveOperationException impossible) { // every record has them
-      throw new MappingException(type.getSimpleName() + ": its components cannot be read", impossible);
+      throw new MappingException("", type.getSimpleName() + ": its components cannot be read", impossible);
     }
   }
 
@@ -118,6 +118,7 @@ final class Shape<T> {
     for (Parameter parameter : constructor.getParameters()) {
       if (!parameter.isNamePresent() && !parameter.isAnnotationPresent(Column.class)) {
         throw new MappingException(
+            "",
             type.getSimpleName()
                 + ": name the columns of its constructor's parameters by @Column,"
                 + " or compile it with -parameters");

@@ -100,8 +100,9 @@ class CsvTest extends SamplingFixture {
       assertEquals(2, left.count());
     }
     Path nowhere = folder.resolve("no").resolve("folder.csv");
-    assertThrows(
-        UncheckedIOException.class, () -> client.sample("models/long").units(Streams.ROWS).writeCsv(nowhere));
+    UncheckedIOException lost =
+        assertThrows(UncheckedIOException.class, () -> client.sample("models/long").units(1).writeCsv(nowhere));
+    assertEquals(nowhere + ": there is no such folder", lost.getCause().getMessage());
   }
 
   @Test

@@ -243,14 +243,18 @@ class RowMapperTest {
     assertSays(Chars.class, "Chars.ward: column ward holds strings, which do not become char");
     assertSays(Missing.class, "Missing.nope: patients has no column nope; @Column names another");
     MappingException other = assertThrows(MappingException.class, () -> visits.as(OtherVisit.class));
+    assertEquals("code", other.column());
     assertEquals("OtherVisit.code: a cell of column code is no constant of OtherCode", other.getMessage());
-    for (Class<?> none : List.of(List.class, int.class, Code.class, Inner.class, Number.class)) {
-      assertSays(none, none.getSimpleName() + ": rows become records or (static) classes");
+    for (Class<?> none : List.of(List.class, int.class, Code.class, Inner.class, Number.class, String.class)) {
+      assertSays(none, none.getSimpleName() + ": rows become your records or (static) classes");
     }
-    assertSays(String[].class, "String[]: rows become records or (static) classes");
+    assertSays(Empty.class, "Empty: takes no column");
+    assertSays(String[].class, "String[]: rows become your records or (static) classes");
   }
 
   class Inner {}
+
+  private static final class Empty {}
 
   private static void assertSays(Class<?> type, String text) {
     assertSays(type, 0, text);

@@ -178,7 +178,12 @@ class SampleTest extends SamplingFixture {
       assertEquals("visits", sample.batches().iterator().next().table());
       assertFalse(sample.iterator().hasNext());
       assertThrows(NoSuchElementException.class, batches::next);
-      assertThrows(NoSuchElementException.class, sample.iterator()::next);
+      // A second loop would find nothing, and look well.
+      assertThrows(IllegalStateException.class, sample::iterator);
+      assertThrows(IllegalStateException.class, () -> sample.batches().iterator());
+      StringBuilder csv = new StringBuilder();
+      assertThrows(IllegalStateException.class, () -> sample.writeCsv(table -> csv));
+      assertEquals("", csv.toString());
     }
   }
 }

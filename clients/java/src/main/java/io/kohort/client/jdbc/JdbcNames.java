@@ -80,7 +80,9 @@ final class JdbcNames {
       }
     }
     if (alike != 1) {
-      throw new JdbcException(table + "." + name, alike == 0 ? "there is no such column" : "several columns are alike");
+      String none = "there is no such column: column(…) names another, skip(…) leaves it out";
+      String why = alike == 0 ? none : "several columns are alike";
+      throw new JdbcException(table + "." + name, why);
     }
     return found;
   }
