@@ -116,6 +116,36 @@ func TestTheReadmeTellsEveryError(t *testing.T) {
 	}
 }
 
+// TestTheReadmeNamesWhatIsThere: the blocks beside the quickstart are run by nobody.
+func TestTheReadmeNamesWhatIsThere(t *testing.T) {
+	paths, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sources []byte
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, text...)
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`\b(?:kohort\.([A-Z]\w*)|(With[A-Z]\w*))`).FindAllSubmatch(readme, -1)
+	if len(said) < 40 {
+		t.Errorf("found %d names", len(said))
+	}
+	for _, name := range said {
+		word := string(name[1]) + string(name[2])
+		if !regexp.MustCompile(`(?m)^(?:func |type |const |\t)` + word + `(?:[\[({ ]| += )`).Match(sources) {
+			t.Errorf("the README says %s, which is not there", word)
+		}
+	}
+}
+
 // isPublic tells whether a method's type is exported; functions have none.
 func isPublic(receiver *ast.FieldList) bool {
 	if receiver == nil {
