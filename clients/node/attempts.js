@@ -21,9 +21,12 @@ export const RETRY = {
   maxBackoffMs: 5000,
   /** The share by which each wait is randomly longer or shorter, so that clients do not return in step. */
   jitter: 0.2,
-  /** For how long a stream that has begun is resumed without progress, as over a restart. */
+  /** For how long a stream that has begun is resumed without progress, as over a restart; 0 never resumes. */
   streamPatienceMs: 60_000,
 };
+
+/** A timer cannot wait longer, and would not wait at all; this is 24 days. */
+const LONGEST_WAIT_MS = 2 ** 31 - 1;
 
 /** The tries of one call under one deadline. */
 export class Attempts {
@@ -81,7 +84,8 @@ export class Attempts {
     if (!isRetryable(error) || this.#isExhausted()) throw error;
     const { initialBackoffMs, multiplier, maxBackoffMs, jitter } = this.#retry;
     const backoff = Math.min(initialBackoffMs * multiplier ** (this.#failures - 1), maxBackoffMs);
-    const wait = Math.max(backoff * (1 + jitter * (2 * Math.random() - 1)), error.retryAfterMs ?? 0);
+    const jittered = backoff * (1 + jitter * (2 * Math.random() - 1));
+    const wait = Math.min(Math.max(jittered, error.retryAfterMs ?? 0), LONGEST_WAIT_MS);
     if (Date.now() + wait >= this.#deadline) throw error;
     await sleep(wait, undefined, { signal: this.signal }).catch(() => {
       throw this.signal.reason;
@@ -89,7 +93,7 @@ export class Attempts {
   }
 
   #isExhausted() {
-    if (this.#begun) return Date.now() - this.#failingSince > this.#retry.streamPatienceMs;
+    if (this.#begun) return Date.now() - this.#failingSince >= this.#retry.streamPatienceMs;
     return this.#failures >= this.#retry.attempts;
   }
 }

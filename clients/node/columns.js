@@ -103,7 +103,20 @@ export class Column {
   }
 
   #check() {
-    const { values, offsets, dictionary, length } = this;
+    this.#checkCount();
+    this.#checkNulls();
+    const { values, offsets, dictionary } = this;
+    if (this.carrier !== "indices" && !offsets) return;
+    if (!dictionary) this.#refuse("its dictionary has not come, or not wholly");
+    const size = /** @type {string[]} */ (dictionary).length;
+    // A null cell is 0, also where the dictionary is empty.
+    if (values.some((index, i) => index >= size && (offsets || !this.isNull(i)))) {
+      this.#refuse("an index lies beyond the dictionary");
+    }
+  }
+
+  #checkCount() {
+    const { values, offsets, length } = this;
     if (offsets) {
       const ordered = offsets.every((end, i) => i === 0 || offsets[i - 1] <= end);
       if (!ordered || offsets.length !== length + 1 || offsets[0] !== 0 || offsets[length] !== values.length) {
@@ -112,12 +125,15 @@ export class Column {
     } else if (values?.length !== length) {
       this.#refuse(`expected ${length} cells`);
     }
-    if (this.carrier !== "indices" && !offsets) return;
-    if (!dictionary) this.#refuse("its dictionary has not come, or not wholly");
-    const size = /** @type {string[]} */ (dictionary).length;
-    // A null cell is 0, also where the dictionary is empty.
-    if (values.some((index, i) => index >= size && (offsets || !this.isNull(i)))) {
-      this.#refuse("an index lies beyond the dictionary");
+  }
+
+  /** What stands in null cells would travel unseen, so the contract has it zero or empty. */
+  #checkNulls() {
+    const { values, offsets, length } = this;
+    const none = { strings: "", int64s: 0n }[this.carrier] ?? 0;
+    for (let i = 0; this.validity.length !== 0 && i < length; i++) {
+      const empty = offsets ? offsets[i] === offsets[i + 1] : values[i] === none;
+      if (!empty && this.isNull(i)) this.#refuse("a null cell is not zero or empty");
     }
   }
 

@@ -25,7 +25,8 @@ const MIN_KEEPALIVE_MS = 10_000;
 
 /**
  * @typedef {object} Options
- * @property {TLS | boolean} [tls] false is plaintext; unless set, TLS is spoken with every host but this machine
+ * @property {TLS | boolean} [tls] false is plaintext, in which tokens and rows can be read on the way; unless set, TLS is
+ *   spoken with every host but this machine
  * @property {string | (() => string | Promise<string>)} [token] sent as `authorization: Bearer`; a function is
  *   asked before every try
  * @property {Record<string, string>} [metadata] sent with every call
@@ -61,6 +62,10 @@ export class Connection {
       throw new RangeError("keepalive: a server allows one ping every 10 s; intervalMs is at least 10000");
     }
     const endpoint = endpointOf(target);
+    // Plaintext is asked for by name: an empty setting must not send a token in the clear.
+    if (tls !== undefined && typeof tls !== "boolean" && (typeof tls !== "object" || tls === null)) {
+      throw new TypeError("tls is true, false, or paths of PEM files");
+    }
     const secure = tls ?? !endpoint.local;
     /** host:port. */
     this.target = endpoint.target;
@@ -206,7 +211,7 @@ export class Connection {
 
   async #callMetadata(attempts) {
     const metadata = new Metadata();
-    for (const [key, value] of Object.entries(this.#metadata)) metadata.set(key, value);
+    for (const [key, value] of Object.entries(this.#metadata)) put(metadata, key, value);
     metadata.set("x-request-id", attempts.requestId);
     const given = typeof this.#token === "function" ? await this.#token() : this.#token;
     const token = given?.trim(); // whoever reads a file has its line break, too
@@ -215,6 +220,14 @@ export class Connection {
     attempts.signal.throwIfAborted();
     return metadata;
   }
+}
+
+/** Sets a pair. What no header can hold is refused here: the error of grpc-js would quote it, a key of a proxy's perhaps. */
+function put(metadata, key, value) {
+  if (typeof value === "string" && !/^[\x20-\x7e]*$/.test(value)) {
+    throw new TypeError(`the value of ${key} has characters that no header can hold: a line end, perhaps`);
+  }
+  metadata.set(key, value);
 }
 
 /**

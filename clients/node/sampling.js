@@ -149,11 +149,14 @@ export class SampleState {
       throw new IntegrityError(`${table}.${column}: a dictionary chunk is missing or repeated`);
     }
     for (const value of values) known.values.push(value);
+    if (known.values.length > total) throw new IntegrityError(`${table}.${column}: a dictionary is longer than announced`);
   }
 
   #takeBatch(message) {
     const table = this.#tables.get(message.table);
-    if (table?.schema.columns.length !== message.columns.length) {
+    const width = message.columns.length;
+    // Rows without columns take no bytes: a few of them could announce billions.
+    if (table?.schema.columns.length !== width || (width === 0 && message.rowCount !== 0)) {
       throw new IntegrityError(`${message.table}: a record batch does not fit its table`);
     }
     const columns = table.schema.columns.map((schema, i) => {

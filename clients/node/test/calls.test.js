@@ -125,6 +125,23 @@ test("a token that no header holds is not told", async (t) => {
   });
 });
 
+test("metadata that no header holds is not told", async (t) => {
+  const { client } = await serve(t, models(true).implementations, { metadata: { "x-key": "secret\n" } });
+  await assert.rejects(client.model("models/m"), (error) => {
+    assert.match(error.message, /^the value of x-key has characters/);
+    assert.doesNotMatch(String(error.stack), /secret/);
+    return true;
+  });
+});
+
+test("a wait that is longer than timers are waits", async (t) => {
+  const { calls, implementations } = models(failure("RESOURCE_EXHAUSTED", "QUEUE_FULL", { retryMs: 2 ** 33 }));
+  const { client } = await serve(t, implementations);
+  const leave = AbortSignal.timeout(100);
+  await assert.rejects(client.model("models/m", { timeoutMs: Infinity, signal: leave }), { name: "TimeoutError" });
+  assert.equal(calls.length, 1);
+});
+
 test("many calls at once", async (t) => {
   const { calls, implementations } = models(true);
   const { client } = await serve(t, implementations);
@@ -161,6 +178,9 @@ test("where to connect", () => {
 test("settings that cannot be", () => {
   assert.throws(() => connect("localhost", { keepalive: { intervalMs: 5000 } }), /one ping every 10 s/);
   assert.throws(() => connect("localhost", { tls: { cert: "client.pem" } }), /cert and key belong together/);
+  for (const tls of ["", null, 0]) {
+    assert.throws(() => connect("kohort.example", { tls: /** @type {any} */ (tls) }), /tls is true, false, or/);
+  }
 });
 
 /** An UploadDataset that fails `failures` times once all has come; and what came. */

@@ -88,6 +88,13 @@ test("a break after the last batch costs nothing", async (t) => {
   assert.equal(sample.streams, 1);
 });
 
+test("a stream is not resumed without patience", async (t) => {
+  const { requests, implementations } = sampling(cut(BEFORE + 1));
+  const { client } = await serve(t, implementations, { retry: { initialBackoffMs: 1, streamPatienceMs: 0 } });
+  await assert.rejects(all(client.sample("models/m", { units: 7 }).rows()), { code: "UNAVAILABLE" });
+  assert.equal(requests.length, 1);
+});
+
 test("what is altered or incomplete is refused", async (t) => {
   const altered = {
     "does not have the digest": (messages) => {
@@ -115,6 +122,21 @@ test("what is altered or incomplete is refused", async (t) => {
       return messages;
     },
     "wrong order": (messages) => messages.slice(1),
+    "a null cell is not zero or empty": (messages) => {
+      const { validity, int64s } = messages[BEFORE + 1].batch.columns[3];
+      int64s.values[validity.length && 8] = 1; // unit 4, the second of this batch
+      return messages;
+    },
+    "does not fit its table": ([first, ...messages]) => {
+      const [table] = first.header.schema.tables;
+      first.header.schema = { tables: [{ ...table, columns: [] }] };
+      Object.assign(messages[BEFORE - 1].batch, { columns: [], rowCount: 2 ** 31 - 1 });
+      return [first, ...messages];
+    },
+    "longer than announced": (messages) => {
+      messages[1].dictionary.values = ["a", "b", "c", "d"];
+      return messages;
+    },
   };
   for (const [said, alter] of Object.entries(altered)) {
     const { client } = await serve(t, sampling(alter).implementations);
