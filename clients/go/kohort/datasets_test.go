@@ -112,7 +112,7 @@ func TestTheErrorOfTheReaderIsTheErrorOfTheUpload(t *testing.T) {
 	noLeaks(t)
 	server := serve(t)
 	client := dial(t, server.Address)
-	for _, want := range []error{errors.New("the disk is gone"), io.ErrClosedPipe} {
+	for _, want := range []error{errors.New("the disk is gone"), io.ErrClosedPipe, io.ErrUnexpectedEOF} {
 		data := &broken{Reader: bytes.NewReader(bytes.Repeat([]byte("a,b\n"), 1<<20)), err: want}
 		_, err := client.Upload(within(t), data, pb.UploadFormat_UPLOAD_FORMAT_CSV)
 		if !errors.Is(err, want) {

@@ -5,7 +5,6 @@ package kohort
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"io"
 	"iter"
 	"os"
@@ -81,11 +80,17 @@ func chunks(data io.ReadSeeker) iter.Seq2[[]byte, error] {
 		}
 		buffer := make([]byte, chunkSize)
 		for {
-			n, err := io.ReadFull(data, buffer)
+			// Not by io.ReadFull: of a reader that is cut short it would make a good end.
+			n, err := 0, error(nil)
+			for n < len(buffer) && err == nil {
+				var more int
+				more, err = data.Read(buffer[n:])
+				n += more
+			}
 			if n > 0 && !yield(buffer[:n], nil) {
 				return
 			}
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			if err == io.EOF {
 				return
 			}
 			if err != nil {

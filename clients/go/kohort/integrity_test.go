@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"regexp"
 	"testing"
@@ -82,6 +83,15 @@ func TestBrokenStreamsAreRefused(t *testing.T) {
 		"columns": {"columns of its table", func(m *pb.SampleResponse) *pb.SampleResponse {
 			if batch := patients(m); batch != nil {
 				batch.Columns = batch.Columns[1:]
+			}
+			return m
+		}},
+		"rows without columns": {"columns of its table", func(m *pb.SampleResponse) *pb.SampleResponse {
+			for _, table := range m.GetHeader().GetSchema().GetTables() {
+				table.Columns = nil
+			}
+			if batch := m.GetBatch(); batch != nil {
+				batch.Columns, batch.RowCount = nil, math.MaxInt32
 			}
 			return m
 		}},

@@ -90,10 +90,11 @@ func (j *Job) Cancel(ctx context.Context) (*pb.Job, error) {
 // the job goes on when that is over. The error is a [*JobError] where the job failed
 // or was cancelled, and [ErrNotFound] for an evaluation, which has a [Job.Report].
 func (j *Job) Wait(ctx context.Context) (*pb.Model, error) {
-	if err := j.over(ctx); err != nil {
+	info, err := j.over(ctx)
+	if err != nil {
 		return nil, err
 	}
-	name := j.Info().GetModel()
+	name := info.GetModel()
 	if name == "" {
 		message := j.name + " made no model: ask an evaluation for its report"
 		return nil, &Error{Code: codes.NotFound, Reason: "MODEL_NOT_FOUND", Message: message, ours: true}
@@ -105,10 +106,11 @@ func (j *Job) Wait(ctx context.Context) (*pb.Model, error) {
 // or of the model that was trained. The error is [ErrNotFound] where the model was
 // not evaluated; else see [Job.Wait].
 func (j *Job) Report(ctx context.Context) (*pb.Report, error) {
-	if err := j.over(ctx); err != nil {
+	info, err := j.over(ctx)
+	if err != nil {
 		return nil, err
 	}
-	name := j.Info().GetReport()
+	name := info.GetReport()
 	if name == "" {
 		message := j.name + " has no report: its model was not evaluated"
 		return nil, &Error{Code: codes.NotFound, Reason: "REPORT_NOT_FOUND", Message: message, ours: true}
@@ -116,18 +118,19 @@ func (j *Job) Report(ctx context.Context) (*pb.Report, error) {
 	return j.client.Report(ctx, name)
 }
 
-// over waits until the job is over; a *JobError tells that it did not succeed.
-func (j *Job) over(ctx context.Context) error {
+// over waits until the job is over and returns it as it ended, whatever others read of
+// its history meanwhile; a *JobError tells that it did not succeed.
+func (j *Job) over(ctx context.Context) (*pb.Job, error) {
 	for _, err := range j.Events(ctx) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
 	info, err := j.Refresh(ctx)
 	if err == nil && info.GetState() != pb.JobState_JOB_STATE_SUCCEEDED {
 		err = &JobError{info}
 	}
-	return err
+	return info, err
 }
 
 // updateMessage is a message of the streams that begin with a job.

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -131,7 +132,8 @@ func WithPlaintext() Option {
 }
 
 // WithToken sends the token with every call, as "authorization: Bearer". White space
-// around it, as at the end of a file, is left out.
+// around it, as at the end of a file, is left out. It travels in the clear only to this
+// machine, or to others after [WithPlaintext].
 func WithToken(token string) Option {
 	return WithTokenSource(func(context.Context) (string, error) { return token, nil })
 }
@@ -207,10 +209,17 @@ func WithTimeouts(t Timeouts) Option {
 // WithMetadata sends these pairs with every call, as a proxy may ask for.
 func WithMetadata(pairs map[string]string) Option {
 	return func(s *settings) error {
+		for key, value := range pairs {
+			if !strings.HasSuffix(key, "-bin") && strings.ContainsFunc(value, unprintable) {
+				return wrongUse("metadata: the value of %s has characters that no header can hold: a line end, perhaps", key)
+			}
+		}
 		maps.Copy(s.metadata, pairs)
 		return nil
 	}
 }
+
+func unprintable(r rune) bool { return r < ' ' || r > '~' }
 
 // WithDialOptions passes options on to grpc.NewClient, after those of this package:
 // interceptors, a stats handler, a dialer.

@@ -68,6 +68,7 @@ func TestWhatIsWrongIsSaidBeforeAnyCall(t *testing.T) {
 		"a negative try": {"localhost", []Option{WithRetry(Retry{Attempts: -1})}, "positive"},
 		"a shrinking":    {"localhost", []Option{WithRetry(Retry{Multiplier: 0.5})}, "at least 1"},
 		"a past connect": {"localhost", []Option{WithTimeouts(Timeouts{Connect: -1})}, "positive"},
+		"a line end":     {"localhost", []Option{WithMetadata(map[string]string{"x-key": "secret\n"})}, "of x-key has"},
 		"no source":      {"localhost", []Option{WithTokenSource(nil)}, "nil"},
 	} {
 		client, err := NewClient(c.target, c.options...)
