@@ -119,7 +119,9 @@ final class Attempts {
 
   private boolean exhausted() {
     if (begun) {
-      return clock.getAsLong() - failingSince > Settings.nanos(retry.streamPatience());
+      // None is none, also under a clock that has not moved since.
+      boolean none = retry.streamPatience().isZero();
+      return none || clock.getAsLong() - failingSince > Settings.nanos(retry.streamPatience());
     }
     return failures >= retry.attempts();
   }

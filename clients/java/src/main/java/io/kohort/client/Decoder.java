@@ -25,7 +25,9 @@ final class Decoder {
 
   /** The columns of a batch; IntegrityException, naming the column and never a cell, when they do not fit. */
   static Cells[] decode(RecordBatch batch, Layout layout, Dictionaries dictionaries) {
-    if (batch.getRowCount() < 0 || batch.getColumnsCount() != layout.width()) {
+    // Rows without columns take no bytes: a few of them could announce billions.
+    boolean hollow = layout.width() == 0 && batch.getRowCount() != 0;
+    if (batch.getRowCount() < 0 || batch.getColumnsCount() != layout.width() || hollow) {
       throw invalid(layout.table(), "expected " + layout.width() + " columns of row_count cells");
     }
     Cells[] cells = new Cells[layout.width()];

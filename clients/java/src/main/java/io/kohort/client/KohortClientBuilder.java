@@ -44,7 +44,7 @@ public final class KohortClientBuilder {
   }
 
   /**
-   * Speaks in the clear, whatever the host is.
+   * Speaks in the clear, whatever the host is: tokens and rows can then be read on the way.
    *
    * @return this
    */
@@ -55,7 +55,7 @@ public final class KohortClientBuilder {
   }
 
   /**
-   * Identifies the caller.
+   * Identifies the caller. The token travels in the clear only to this machine, or to others after {@link #plaintext}.
    *
    * @param token a bearer token; white space around it, as at the end of a file, is left out
    * @return this
@@ -82,12 +82,12 @@ public final class KohortClientBuilder {
    * Sends metadata with every call.
    *
    * @param key lower-case ASCII; not ending in "-bin"
-   * @param value ASCII
+   * @param value printable ASCII
    * @return this
-   * @throws IllegalArgumentException the key is none of these
+   * @throws IllegalArgumentException one of them is not
    */
   public KohortClientBuilder metadata(String key, String value) {
-    metadata.put(Connection.key(key), Objects.requireNonNull(value));
+    metadata.put(Connection.key(key), Settings.printable(key, value));
     return this;
   }
 

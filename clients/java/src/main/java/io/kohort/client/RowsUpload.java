@@ -71,8 +71,7 @@ public final class RowsUpload<T> {
   }
 
   /**
-   * A column of whole numbers. A {@link java.math.BigInteger} must fit 64 bits; of other numbers than whole ones the
-   * whole part is sent.
+   * A column of whole numbers that fit 64 bits. Of any class: a number that does not fit, or is not whole, is refused.
    *
    * @param column its name
    * @param cell its cell of a row

@@ -32,7 +32,13 @@ final class SamplePublisher implements Flow.Publisher<Batch> {
       subscriber.onError(failed);
       return;
     }
-    subscriber.onSubscribe(new Subscription(subscriber, sample));
+    try {
+      subscriber.onSubscribe(new Subscription(subscriber, sample));
+    } catch (RuntimeException | Error defect) {
+      // By a subscriber, which must not: nobody is left to end the call.
+      sample.close();
+      throw defect;
+    }
   }
 
   private final class Subscription implements Flow.Subscription, Runnable {

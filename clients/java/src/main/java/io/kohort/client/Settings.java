@@ -28,6 +28,14 @@ final class Settings {
     return trimmed;
   }
 
+  /** The value of a header; what none can hold is refused: gRPC would leave it out and log it. */
+  static String printable(String key, String value) {
+    if (!value.chars().allMatch(c -> c >= ' ' && c <= '~')) {
+      throw new IllegalArgumentException("the value of " + key + " has characters that no header can hold");
+    }
+    return value;
+  }
+
   /** Nanoseconds, at most those that fit: 292 years. */
   static long nanos(Duration value) {
     try {

@@ -27,6 +27,9 @@ final class UploadColumns {
   /** Digits after the point that the contract carries. */
   static final int MAX_SCALE = 12;
 
+  /** Digits before the point that 64 bits hold. */
+  private static final int MAX_WHOLE_DIGITS = 19;
+
   private UploadColumns() {}
 
   static UploadColumn bool(String table, String name) {
@@ -109,12 +112,29 @@ final class UploadColumns {
   }
 
   static UploadColumn integer(String table, String name) {
-    return new Longs(table, column(name, Storage.STORAGE_INT64), "a number does not fit 64 bits") {
+    String rule = "a number is not whole or does not fit 64 bits";
+    return new Longs(table, column(name, Storage.STORAGE_INT64), rule) {
       @Override
       long value(Object cell) {
-        return cell instanceof BigInteger ? ((BigInteger) cell).longValueExact() : ((Number) cell).longValue();
+        if (cell instanceof BigInteger) {
+          return ((BigInteger) cell).longValueExact();
+        }
+        if (cell instanceof BigDecimal) {
+          return ((BigDecimal) cell).longValueExact();
+        }
+        if (cell instanceof Double || cell instanceof Float) {
+          return whole(((Number) cell).doubleValue());
+        }
+        return ((Number) cell).longValue();
       }
     };
+  }
+
+  private static long whole(double number) {
+    if (!Double.isFinite(number)) {
+      throw new ArithmeticException();
+    }
+    return new BigDecimal(number).longValueExact();
   }
 
   static UploadColumn decimal(String table, String name, int scale) {
@@ -127,7 +147,16 @@ final class UploadColumns {
     return new Longs(table, decimal.build(), rule) {
       @Override
       long value(Object cell) {
-        return ((BigDecimal) cell).setScale(scale, RoundingMode.UNNECESSARY).unscaledValue().longValueExact();
+        BigDecimal number = (BigDecimal) cell;
+        if (number.signum() == 0) {
+          return 0;
+        }
+        // Of numbers that are larger, or smaller than a digit, the powers of ten may be gigabytes.
+        boolean large = number.precision() - (long) number.scale() > MAX_WHOLE_DIGITS;
+        if (large || number.scale() - (long) scale >= number.precision()) {
+          throw new ArithmeticException();
+        }
+        return number.setScale(scale, RoundingMode.UNNECESSARY).unscaledValue().longValueExact();
       }
     };
   }

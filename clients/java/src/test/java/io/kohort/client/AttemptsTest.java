@@ -91,6 +91,13 @@ class AttemptsTest {
   }
 
   @Test
+  void withoutPatienceNoStreamIsResumed() {
+    Attempts attempts = new Attempts(null, Retry.NEVER, null, () -> now, () -> 0.5);
+    attempts.progressed();
+    assertThrows(RpcException.class, () -> attempts.waitAfter(GONE));
+  }
+
+  @Test
   void whoCannotConnectAtAllKnowsAfterOneTimeout() {
     RpcException none =
         Failure.local(Status.Code.UNAVAILABLE, Connection.CONNECT_TIMEOUT, "x", "", "").exception();

@@ -249,6 +249,8 @@ class CallsTest {
     KohortClientBuilder builder = KohortClient.builder(server.target());
     RuntimeException refused = assertThrows(IllegalArgumentException.class, () -> builder.token("se\ncret"));
     assertFalse(refused.getMessage().contains("cret"), refused.getMessage());
+    RuntimeException proxy = assertThrows(IllegalArgumentException.class, () -> builder.metadata("x-key", "se\ncret"));
+    assertFalse(proxy.getMessage().contains("cret"), proxy.getMessage());
   }
 
   @Test

@@ -203,6 +203,13 @@ class RowsUploadTest {
     refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().decimal("x", 2, pi));
     refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().decimal("x", row -> new BigDecimal("31415926535897932e9999")));
     refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().integer("x", row -> BigInteger.TWO.pow(64)));
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().integer("x", row -> new BigDecimal("18446744073709551617")));
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().integer("x", row -> 3.14));
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().integer("x", row -> Double.NaN));
+    refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().integer("x", row -> 1e19));
+    for (String extreme : List.of("1e999999999", "1e-999999999")) {
+      refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().decimal("x", 2, row -> new BigDecimal(extreme)));
+    }
     refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().date("x", row -> LocalDate.MAX));
     refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().dateTime("x", row -> LocalDateTime.MAX));
     refused("VALUE_OUT_OF_BOUNDS", "t.x", rows().duration("x", row -> Duration.ofDays(200_000_000)));

@@ -12,8 +12,10 @@ import io.kohort.fake.FakeSampling;
 import io.kohort.fake.FakeServer;
 import io.kohort.fake.Golden;
 import io.kohort.fake.GoldenStream;
+import io.kohort.v1.RecordBatch;
 import io.kohort.v1.SampleHeader;
 import io.kohort.v1.SampleResponse;
+import io.kohort.v1.TableSchema;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -49,6 +51,13 @@ class SampleIntegrityTest extends SamplingFixture {
       assertThrows(IntegrityException.class, () -> sample.batches().forEach(batch -> {}));
       assertThrows(IntegrityException.class, () -> sample.iterator().hasNext());
     }
+  }
+
+  @Test
+  void rowsWithoutColumnsAreNone() {
+    Layout hollow = new Layout(TableSchema.newBuilder().setName("t").build());
+    RecordBatch billions = RecordBatch.newBuilder().setTable("t").setRowCount(Integer.MAX_VALUE).build();
+    assertThrows(IntegrityException.class, () -> Decoder.decode(billions, hollow, new Dictionaries()));
   }
 
   @Test

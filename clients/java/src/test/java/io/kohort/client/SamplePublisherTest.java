@@ -5,6 +5,7 @@ package io.kohort.client;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.grpc.Status;
@@ -102,6 +103,26 @@ class SamplePublisherTest extends SamplingFixture {
     assertEquals(COMPLETE, probe.next());
     probe.subscription.request(1);
     probe.nothingMore();
+  }
+
+  @Test
+  void aSubscriberThatIsBrokenLeavesNoCallBehind() {
+    sampling.answer((request, number) -> Streams.stalled(request));
+    Probe broken =
+        new Probe(false) {
+          @Override
+          public void onSubscribe(Flow.Subscription given) {
+            given.request(1);
+            while (server.calls("Sample").isEmpty()) {
+              Thread.onSpinWait();
+            }
+            throw new IllegalStateException("broken");
+          }
+        };
+    assertThrows(IllegalStateException.class, () -> golden().subscribe(broken));
+    while (!server.calls("Sample").get(0).cancelled()) {
+      Thread.onSpinWait();
+    }
   }
 
   @Test
