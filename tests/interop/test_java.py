@@ -202,9 +202,13 @@ KNOWN = {
 AROUND = """
 import io.kohort.client.*;
 import io.kohort.client.jdbc.*;
+import io.kohort.v1.ColumnKind;
+import io.kohort.v1.ColumnOverride;
 import io.kohort.v1.Dataset;
+import io.kohort.v1.Handling;
 import io.kohort.v1.JobUpdate;
 import io.kohort.v1.Model;
+import io.kohort.v1.SchemaOverrides;
 import java.nio.file.Path;
 import java.sql.ResultSet;
 
