@@ -29,7 +29,8 @@ const (
 // [Decimal] column gets the scale that holds all of its cells. A [time.Time] is an
 // instant, to the microsecond; with the tag `kohort:"born,date"` it is a day and with
 // `kohort:"seen,local"` a clock on the wall, as the time itself tells them. Pointers
-// that are nil, a sql.Null and lists that are nil are null.
+// that are nil, a sql.Null and lists that are nil are null; zero values are not: the
+// zero time is the year 1.
 //
 // The rows are read once, and held as columns until they are sent. The error is a
 // [MappingError] where a cell cannot be sent; see [Client.Upload] for others.

@@ -300,6 +300,7 @@ public final class RowsUpload<T> {
    * @throws InvalidRequestException a cell or column that cannot be sent, naming the column; or the server's refusal
    * @throws RpcException the call failed
    * @throws UncheckedIOException the temporary file failed
+   * @throws NullPointerException a row itself is null
    * @throws IllegalStateException it was sent before
    */
   public Dataset send() {

@@ -80,7 +80,9 @@ final class TypedRows<T> {
     UploadColumn[] columns = this.columns.values().toArray(new UploadColumn[0]);
     DataOutputStream out = spooled.out();
     while (rows.hasNext()) {
-      T row = rows.next();
+      T row =
+          Objects.requireNonNull(
+              rows.next(), () -> "row " + (spooled.count() + 1) + " of " + table + " is null, not an object");
       for (int i = 0; i < columns.length; i++) {
         columns[i].write(cells.get(i).apply(row), out);
       }

@@ -219,6 +219,9 @@ class RowsUploadTest {
     refused("MISSING_COLUMN", "t.id", rows().text("x", row -> "").subjectKey("id"));
     refused("EMPTY_TABLE", "t", client.uploadRows("t", List.of()).text("x", row -> ""));
     assertThrows(InvalidRequestException.class, () -> rows().bool("x", row -> true).bool("x", row -> true));
+    RowsUpload<String> gap = client.uploadRows("t", Arrays.asList("a", null)).text("x", String::trim);
+    NullPointerException none = assertThrows(NullPointerException.class, gap::send);
+    assertEquals("row 2 of t is null, not an object", none.getMessage());
     assertThrows(IllegalArgumentException.class, () -> rows().decimal("x", 13, pi));
     assertThrows(IllegalArgumentException.class, () -> client.uploadRows("t", List.of()).columns(Object.class));
     assertThrows(IllegalStateException.class, () -> rows().send());
