@@ -18,6 +18,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -45,7 +46,7 @@ public final class Golden {
           "", "Ward A", "Zürich – Öst", "日本語", "👩🏽‍⚕️",
           "e\u0301", "a\"b\\c", "line\nbreak\ttab\r", "nul\0", "x,y");
   private static final List<String> CODES =
-      IntStream.range(0, 1000).mapToObj(i -> String.format("C%04d", i)).collect(Collectors.toList());
+      IntStream.range(0, 1000).mapToObj(i -> String.format(Locale.ROOT, "C%04d", i)).collect(Collectors.toList());
   private static final List<String> DRUGS = List.of("aspirin", "", "naïve", "δ");
   private static final List<LocalDateTime> TIMES =
       List.of(
@@ -155,7 +156,7 @@ public final class Golden {
   }
 
   private static Object[] ids() {
-    return IntStream.range(0, UNITS).mapToObj(i -> String.format("syn-%06d", i)).toArray();
+    return IntStream.range(0, UNITS).mapToObj(i -> String.format(Locale.ROOT, "syn-%06d", i)).toArray();
   }
 
   private static Duration micros(long micros) {
