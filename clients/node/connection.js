@@ -142,10 +142,15 @@ export class Connection {
         throw error;
       }
     };
-    const begin = (client, ...rest) => {
-      const call = client[method](...rest);
-      // A server that has answered already closes the stream; the answer tells why.
-      pipeline(Readable.from(source()), call).catch(() => unreadable && call.cancel());
+    const begin = (client, metadata, limits, answered) => {
+      const sending = Readable.from(source());
+      const call = client[method](metadata, limits, (error, response) => {
+        // A server may answer before all was sent: what is read from is closed then, too.
+        sending.destroy();
+        answered(error, response);
+      });
+      // Of all that ends the sending but its source, the answer tells.
+      pipeline(sending, call).catch(() => unreadable && call.cancel());
       return call;
     };
     try {

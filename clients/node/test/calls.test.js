@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { endpointOf } from "../connection.js";
+import { Connection, endpointOf } from "../connection.js";
 import { connect, KohortError } from "../kohort.js";
 import { all, failure, serve } from "./fake.js";
 
@@ -231,6 +231,27 @@ test("an upload that is refused at once", async (t) => {
   };
   const { client } = await serve(t, { DatasetService: { uploadDataset } });
   await assert.rejects(client.upload(Buffer.alloc(8_000_000, "1\n"), { format: ".csv" }), { reason: "INVALID_SCHEMA" });
+});
+
+test("an answer before the end of an upload ends the reading", async (t) => {
+  const outcomes = [failure("INVALID_ARGUMENT", "EMPTY_TABLE"), null];
+  const uploadDataset = (call, answer) => {
+    call.once("data", () => answer(outcomes.shift(), { dataset: { name: "datasets/d" } }));
+  };
+  const { port } = await serve(t, { DatasetService: { uploadDataset } });
+  const connection = new Connection(`127.0.0.1:${port}`, {});
+  t.after(() => connection.close());
+  let closed = 0;
+  const messages = async function* () {
+    try {
+      while (true) yield { chunk: { table: "table", data: Buffer.alloc(1 << 20) } };
+    } finally {
+      closed += 1;
+    }
+  };
+  await assert.rejects(connection.send("DatasetService", "uploadDataset", messages), { reason: "EMPTY_TABLE" });
+  assert.equal((await connection.send("DatasetService", "uploadDataset", messages)).dataset.name, "datasets/d");
+  while (closed < 2) await new Promise(setImmediate);
 });
 
 test("models come page by page", async (t) => {
