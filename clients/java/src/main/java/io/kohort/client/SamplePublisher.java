@@ -66,6 +66,9 @@ final class SamplePublisher implements Flow.Publisher<Batch> {
           asked = asked + count < 0 ? Long.MAX_VALUE : asked + count;
         }
         if (running) {
+          if (refused != null) {
+            sample.close(); // wakes who waits for a batch
+          }
           return;
         }
         running = true;
@@ -145,10 +148,14 @@ final class SamplePublisher implements Flow.Publisher<Batch> {
     }
 
     private void fail(Throwable error) {
-      boolean first = end();
+      Throwable told;
+      synchronized (this) {
+        told = over ? null : refused == null ? error : refused;
+        over = true;
+      }
       sample.close();
-      if (first) {
-        subscriber.onError(error);
+      if (told != null) {
+        subscriber.onError(told);
       }
     }
   }

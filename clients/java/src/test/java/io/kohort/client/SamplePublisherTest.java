@@ -126,6 +126,20 @@ class SamplePublisherTest extends SamplingFixture {
   }
 
   @Test
+  void askingForNothingIsRefusedWhileABatchIsAwaited() throws InterruptedException {
+    sampling.answer((request, number) -> Streams.stalled(request));
+    Probe probe = new Probe(false);
+    golden().subscribe(probe);
+    probe.subscription.request(Long.MAX_VALUE);
+    while (server.calls("Sample").isEmpty()) {
+      Thread.onSpinWait();
+    }
+    probe.subscription.request(0);
+    assertInstanceOf(IllegalArgumentException.class, probe.next());
+    probe.nothingMore();
+  }
+
+  @Test
   void cancellingEndsTheCall() throws InterruptedException {
     sampling.answer((request, number) -> Streams.stalled(request));
     Probe probe = new Probe(true);
