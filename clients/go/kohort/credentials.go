@@ -3,6 +3,7 @@
 package kohort
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -115,6 +116,9 @@ func (e endpoint) credentials(options *TLS) (credentials.TransportCredentials, e
 	}
 	if options.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(options.CertFile, options.KeyFile)
+		if key, _ := os.ReadFile(options.KeyFile); err != nil && bytes.Contains(key, []byte("ENCRYPTED")) {
+			return nil, wrongUse("TLS: KeyFile has a password: openssl pkcs8 -topk8 -nocrypt makes one without")
+		}
 		if err != nil {
 			return nil, wrongUse("TLS: CertFile and KeyFile: %w", err)
 		}

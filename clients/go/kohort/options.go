@@ -26,7 +26,7 @@ type TLS struct {
 	// CertFile is a PEM file of this client's certificate chain, for servers that
 	// ask for one (mTLS). It needs KeyFile.
 	CertFile string
-	// KeyFile is a PEM file of the private key of CertFile.
+	// KeyFile is a PEM file of the private key of CertFile, without a password.
 	KeyFile string
 	// ServerName is the name that the server's certificate must bear, where it is
 	// not the host of the target.

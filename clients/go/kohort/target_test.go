@@ -48,6 +48,10 @@ func TestWhatIsWrongIsSaidBeforeAnyCall(t *testing.T) {
 	if err := os.WriteFile(text, []byte("no certificate"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	locked := filepath.Join(folder, "locked.pem")
+	if err := os.WriteFile(locked, []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	missing := filepath.Join(folder, "missing.pem")
 	for name, c := range map[string]struct {
 		target  string
@@ -64,6 +68,7 @@ func TestWhatIsWrongIsSaidBeforeAnyCall(t *testing.T) {
 		"no such file":   {"localhost", []Option{WithTLS(TLS{CAFile: missing})}, "CAFile"},
 		"no PEM":         {"localhost", []Option{WithTLS(TLS{CAFile: text})}, "no certificate in PEM"},
 		"no key":         {"localhost", []Option{WithTLS(TLS{CertFile: text, KeyFile: text})}, "KeyFile"},
+		"a password":     {"localhost", []Option{WithTLS(TLS{CertFile: text, KeyFile: locked})}, "has a password"},
 		"many pings":     {"localhost", []Option{WithKeepalive(Keepalive{Interval: 9 * time.Second})}, "below the 10s"},
 		"a negative try": {"localhost", []Option{WithRetry(Retry{Attempts: -1})}, "positive"},
 		"a shrinking":    {"localhost", []Option{WithRetry(Retry{Multiplier: 0.5})}, "at least 1"},

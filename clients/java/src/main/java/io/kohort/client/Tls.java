@@ -6,11 +6,17 @@ import io.grpc.ChannelCredentials;
 import io.grpc.TlsChannelCredentials;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.KeyFactory;
+import java.security.PublicKey;
+import java.security.Signature;
+import java.security.cert.CertificateFactory;
+import java.security.spec.PKCS8EncodedKeySpec;
+import java.util.Base64;
 import java.util.Objects;
 
 /**
@@ -18,6 +24,8 @@ import java.util.Objects;
  * Certificates and keys are PEM files, read when the client is built.
  */
 public final class Tls {
+  private static final String KEY = "-----BEGIN PRIVATE KEY-----";
+
   private final Path authorities;
   private final Path certificate;
   private final Path key;
@@ -85,12 +93,16 @@ public final class Tls {
     TlsChannelCredentials.Builder builder = TlsChannelCredentials.newBuilder();
     try {
       if (authorities != null) {
-        builder.trustManager(pem("authorities", authorities, "-----BEGIN CERTIFICATE-----"));
+        byte[] trusted = pem("authorities", authorities, "-----BEGIN CERTIFICATE-----");
+        builder.trustManager(new ByteArrayInputStream(trusted));
       }
       if (certificate != null) {
-        builder.keyManager(
-            pem("certificate", certificate, "-----BEGIN CERTIFICATE-----"),
-            pem("key", key, "-----BEGIN PRIVATE KEY-----"));
+        byte[] chain = pem("certificate", certificate, "-----BEGIN CERTIFICATE-----");
+        byte[] own = pem("key", key, KEY);
+        if (!belong(chain, own)) {
+          throw new IllegalArgumentException("TLS: the key is not that of the certificate");
+        }
+        builder.keyManager(new ByteArrayInputStream(chain), new ByteArrayInputStream(own));
       }
     } catch (IOException unreadable) {
       throw new UncheckedIOException(unreadable);
@@ -98,7 +110,7 @@ public final class Tls {
     return builder.build();
   }
 
-  private static InputStream pem(String name, Path file, String begin) throws IOException {
+  private static byte[] pem(String name, Path file, String begin) throws IOException {
     byte[] content = Files.readAllBytes(file);
     // Without this check the first handshake would find out, and not say so.
     String text = new String(content, StandardCharsets.ISO_8859_1);
@@ -109,6 +121,28 @@ public final class Tls {
               ? "TLS: key is no PKCS #8 without a password: openssl pkcs8 -topk8 -nocrypt makes one"
               : "TLS: " + name + " holds no " + (name.equals("key") ? "private key" : "certificate") + " in PEM");
     }
-    return new ByteArrayInputStream(content);
+    return content;
+  }
+
+  /** Whether the key is that of the first certificate. Also true of what this Java cannot read: the handshake tells. */
+  private static boolean belong(byte[] chain, byte[] key) {
+    try {
+      PublicKey known =
+          CertificateFactory.getInstance("X.509").generateCertificate(new ByteArrayInputStream(chain)).getPublicKey();
+      String text = new String(key, StandardCharsets.ISO_8859_1);
+      int from = text.indexOf(KEY) + KEY.length();
+      byte[] content = Base64.getMimeDecoder().decode(text.substring(from, text.indexOf("-----END", from)));
+      boolean rsa = known.getAlgorithm().equals("RSA");
+      Signature signature = Signature.getInstance(rsa ? "SHA256withRSA" : "SHA256withECDSA");
+      signature.initSign(
+          KeyFactory.getInstance(known.getAlgorithm()).generatePrivate(new PKCS8EncodedKeySpec(content)));
+      signature.update(content);
+      byte[] signed = signature.sign();
+      signature.initVerify(known);
+      signature.update(content);
+      return signature.verify(signed);
+    } catch (GeneralSecurityException | IllegalArgumentException | IndexOutOfBoundsException unknown) {
+      return true;
+    }
   }
 }

@@ -9,7 +9,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.KeyPairGenerator;
+import java.security.spec.ECGenParameterSpec;
 import java.time.Duration;
+import java.util.Base64;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -110,5 +113,28 @@ class SettingsTest {
 
   private static void build(Tls tls) {
     KohortClient.builder("localhost").tls(tls).build().close();
+  }
+
+  @Test
+  void aKeyOfAnotherCertificateIsRefused(@TempDir Path folder) throws Exception {
+    String content =
+        "MIIBcDCCARWgAwIBAgIUeWJgNW8Mzq8dQrIJi48IfebzkqcwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBYTAgFw0yNj"
+            + "ExMjIxMzE3NTFaGA8yMTI2MTAyOTEzMTc1MVowDDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IA"
+            + "BFeQn/WRRARSmlNGfigkKjrY1uMD5bOSf+6clK8FEHBD4z8O0TpyoKid7nVxc6eGHble5U/yct1a30izQhewvIWjUz"
+            + "BRMB0GA1UdDgQWBBRS0OPywDkrFN2V8fX8hTiYE2dKUjAfBgNVHSMEGDAWgBRS0OPywDkrFN2V8fX8hTiYE2dKUjAP"
+            + "BgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQDsHrTfU3x4H+t7tcAElriNMzCdFxSi0BJ7BA3iJdnBOQ"
+            + "IhAM81duBinkaODtf00FYrbuV+TUJIqYX/Ozs6+DhJb2dr";
+    KeyPairGenerator keys = KeyPairGenerator.getInstance("EC");
+    keys.initialize(new ECGenParameterSpec("secp256r1"));
+    String key = Base64.getMimeEncoder().encodeToString(keys.generateKeyPair().getPrivate().getEncoded());
+    Path certificate = Files.writeString(folder.resolve("c.pem"), pem("CERTIFICATE", content));
+    Path other = Files.writeString(folder.resolve("k.pem"), pem("PRIVATE KEY", key));
+    Tls tls = Tls.system().withCertificate(certificate, other);
+    RuntimeException refused = assertThrows(IllegalArgumentException.class, tls::credentials);
+    assertEquals("TLS: the key is not that of the certificate", refused.getMessage());
+  }
+
+  private static String pem(String kind, String content) {
+    return "-----BEGIN " + kind + "-----\n" + content + "\n-----END " + kind + "-----\n";
   }
 }
