@@ -16,6 +16,7 @@ final class Following<Q, R> implements AutoCloseable {
   private volatile ResponseStream<R> stream;
   private volatile boolean closed;
   private boolean done;
+  private RuntimeException failed;
 
   Following(Connection connection, Attempts attempts, Resumable<Q, R> state) {
     this.connection = connection;
@@ -27,9 +28,23 @@ final class Following<Q, R> implements AutoCloseable {
    * Waits until the state has received one more message, over breaks.
    *
    * @return false once the stream is complete, or was closed
-   * @throws RpcException what could not be mended in time
+   * @throws RpcException what could not be mended in time; the same whenever it is asked again, for nobody must find
+   *     an end that looks well
    */
   boolean step() {
+    if (failed != null) {
+      throw failed;
+    }
+    try {
+      return read();
+    } catch (RuntimeException error) {
+      failed = error;
+      close();
+      throw error;
+    }
+  }
+
+  private boolean read() {
     while (!done && !closed) {
       try {
         if (advance()) {
@@ -37,10 +52,6 @@ final class Following<Q, R> implements AutoCloseable {
         }
       } catch (RpcException error) {
         mend(error);
-      } catch (RuntimeException error) {
-        done = true;
-        close();
-        throw error;
       }
     }
     return false;
@@ -80,12 +91,7 @@ final class Following<Q, R> implements AutoCloseable {
     if (state.broken(error)) {
       return;
     }
-    try {
-      attempts.again(error);
-    } catch (RuntimeException last) {
-      done = true;
-      throw last;
-    }
+    attempts.again(error);
   }
 
   /** Cancels the call, if one is under way; safe to repeat. */

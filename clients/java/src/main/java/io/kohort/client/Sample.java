@@ -38,7 +38,6 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
   private final Following<SampleRequest, ?> stream;
   private final Iterator<Batch> batches = new Batches();
   private volatile boolean closed;
-  private RuntimeException failed;
   private boolean read;
 
   /** Opens the call; {@link #await} waits for its header. */
@@ -226,20 +225,11 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
   }
 
   private boolean step() {
-    if (failed != null) {
-      throw failed;
+    boolean more = stream.step();
+    if (!more && closed) {
+      throw new IllegalStateException("the sample is closed");
     }
-    try {
-      boolean more = stream.step();
-      if (!more && closed) {
-        throw new IllegalStateException("the sample is closed");
-      }
-      return more;
-    } catch (RuntimeException error) {
-      // Whoever asks again must not find an end that looks well.
-      failed = error;
-      throw error;
-    }
+    return more;
   }
 
   private void single() {
