@@ -162,7 +162,8 @@ async def test_capabilities_are_enough_to_draw_a_form(stubs: Stubs) -> None:
 
 
 async def test_draining(tmp_path: Path) -> None:
-    server = Server(settings(tmp_path, drain_delay_seconds=0.5, drain_grace_seconds=60))
+    # The delay holds the door open for the calls that must be refused, on a slow machine too.
+    server = Server(settings(tmp_path, drain_delay_seconds=3, drain_grace_seconds=60))
     await server.start()
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
     stubs = Stubs(channel)
