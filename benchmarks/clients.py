@@ -9,6 +9,7 @@ that a slow minute hits all of them.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import re
@@ -21,12 +22,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psutil
 
-from benchmarks.measure import ROOT, machine
+from benchmarks.measure import ROOT, machine, spread
 from benchmarks.serving import BenchServer
 from kohort.v1 import sampling_pb2
 
@@ -62,43 +65,46 @@ def parse(text: str) -> tuple[int, float]:
 
 def drivers() -> dict[str, list[str]]:
     """The command of each language's driver, built."""
-    sys.path.insert(0, str(ROOT / "tests" / "interop"))
-    import drivers as built
-
     # The tests stop Java's compilers early, since their runs are short.
     return {
-        name: [word for word in built.driver(name).words if not word.startswith("-XX:")] for name in LANGUAGES
+        name: [word for word in tested().driver(name).words if not word.startswith("-XX:")]
+        for name in LANGUAGES
     }
+
+
+@cache
+def tested() -> Any:
+    """The module of the tests that builds and runs drivers."""
+    sys.path.insert(0, str(ROOT / "tests" / "interop"))
+    return importlib.import_module("drivers")
 
 
 def read(words: Sequence[str], address: str, model: str, rows: int, form: str) -> Run:
     """Runs a driver."""
     environment = {**os.environ, "KOHORT_TIMEOUT": "600", "PYTHONPATH": str(ROOT / "clients" / "python")}
-    command = [*words, "read", address, model, "0", str(rows), "1", form]
-    with tempfile.TemporaryFile("w+") as out:
+    with tempfile.NamedTemporaryFile("r") as peak, tempfile.TemporaryFile("w+") as out:
+        command = [
+            *tested().noting_peak(peak.name),
+            *words,
+            "read",
+            address,
+            model,
+            "0",
+            str(rows),
+            "1",
+            form,
+        ]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out)
-        ended, memory = 0, 0
-        while not ended:  # ru_maxrss is no help: it begins with the parent's
-            memory = largest_resident(process.pid) or memory
-            time.sleep(0.05)
-            ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         if process.returncode:
             raise RuntimeError(f"{words[0]} ended with {process.returncode}: {out.read()}")
         count, seconds = parse(out.read())
+        memory = int(peak.read())
     if count != rows:
         raise RuntimeError(f"{words[0]} read {count} rows of {rows}")
     return Run(count, seconds, used.ru_utime + used.ru_stime, memory)
-
-
-def largest_resident(pid: int) -> int:
-    """The largest resident size of a process so far, in bytes; 0 when it has ended."""
-    try:
-        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) * 1024 if found else 0
 
 
 def receive(address: str, model: str, rows: int) -> Run:
@@ -141,11 +147,6 @@ def _found(pattern: str, text: str) -> str:
     if match is None:
         raise RuntimeError(f"found no {pattern}")
     return match[1]
-
-
-def spread(values: Sequence[float], digits: int = 0) -> str:
-    """The median and the range."""
-    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 
 def table(runs: dict[tuple[str, str], list[Run]], tiny: dict[tuple[str, str], Run]) -> list[str]:

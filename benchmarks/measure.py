@@ -6,7 +6,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +24,12 @@ class Timing:
 
     def text(self) -> str:
         """Medians with their range."""
-        return f"{_spread(self.per_cpu)} rows/cpu-s, {_spread(self.per_wall)} rows/s"
+        return f"{spread(self.per_cpu)} rows/cpu-s, {spread(self.per_wall)} rows/s"
 
 
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """The median and the range."""
+    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 
 def interleave(

@@ -75,14 +75,18 @@ class Driver:
     def peak(self, file: Path, *words: Any) -> tuple[Any, int]:
         """What a call prints, and the largest resident set of the program in bytes."""
         small = self._with_flags(SMALL_HEAP)
-        before = [sys.executable, "-S", "-E", str(Path(__file__).with_name("peak.py")), str(file)]
-        with small.start(*words, before=before) as process:
+        with small.start(*words, before=noting_peak(file)) as process:
             return finish(process).value, int(file.read_text())
 
     def _with_flags(self, flags: Mapping[str, list[str]]) -> Driver:
         """The same program under its runtime's own flags, where there are any for its language."""
         program, *rest = self.words
         return Driver(self.language, (program, *flags.get(self.language, []), *rest))
+
+
+def noting_peak(file: str | Path) -> list[str]:
+    """What comes before a command so that its largest resident set, in bytes, is written to a file."""
+    return [sys.executable, "-S", "-E", str(Path(__file__).with_name("peak.py")), str(file)]
 
 
 def finish(process: subprocess.Popen[bytes], timeout: float = 300) -> Outcome:
