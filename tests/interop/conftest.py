@@ -15,6 +15,8 @@ from drivers import LANGUAGES, Driver, driver
 from fake import Fake
 from real import Real, serve
 
+from examples.local_server import LocalServer
+
 TRANSPORTS = ("plain", "tls", "mtls")
 
 
@@ -41,6 +43,14 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fake]:
     """The server that plays golden and broken streams."""
     with Fake(tmp_path_factory.mktemp("fake")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real server with nothing on it."""
+    folder = tmp_path_factory.mktemp("server")
+    with LocalServer(folder, environment={"KOHORT_EVALUATION_PROFILE": "none"}) as running:
+        yield running.address
 
 
 @pytest.fixture(scope="session")

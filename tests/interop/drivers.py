@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "interop"
 GO, JAVA, NODE, PYTHON = (ROOT / "clients" / name for name in ("go", "java", "node", "python"))
 LANGUAGES = ("python", "go", "java", "node")
+MAVEN = ("mvn", "--batch-mode", "--no-transfer-progress", "--quiet")
+COPYING = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
+"""The plugin that copies artefacts, by its full name: a user's project does not name it."""
 SMALL_HEAP = {"java": ["-Xmx96m"]}
 """By language the words that a program gets where its memory is measured."""
 
@@ -154,6 +157,14 @@ def alone() -> Iterator[None]:
         yield
 
 
+def install_java() -> None:
+    """Puts the Java client where the projects of its users find it."""
+    need("javac")
+    need("mvn")
+    with alone():
+        command(*MAVEN, "install", "-Dmaven.test.skip=true", cwd=JAVA)
+
+
 def driver(language: str) -> Driver:
     """Builds the driver of a language where it needs building."""
     for tool in {"go": ("go",), "java": ("java", "mvn"), "node": ("node", "npm")}.get(language, ()):
@@ -172,7 +183,7 @@ def _words(language: str) -> tuple[str, ...]:
                 command("go", "build", "-buildvcs=false", "-o", binary, "./internal/interop", cwd=GO)
                 return (str(binary),)
             case "java":
-                command("mvn", "--batch-mode", "--no-transfer-progress", "--quiet", "test-compile", cwd=JAVA)
+                command(*MAVEN, "test-compile", cwd=JAVA)
                 parts = ("classes", "test-classes", "dependency/*")
                 class_path = os.pathsep.join(str(JAVA / "target" / part) for part in parts)
                 quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")  # it runs for a second

@@ -14,14 +14,13 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from drivers import JAVA, ROOT, alone, command, need
+from drivers import JAVA, MAVEN, ROOT, alone, command, need
+from pages import blocks
 
 import kohort
-from examples.local_server import LocalServer
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
 
-MAVEN = ("mvn", "--batch-mode", "--no-transfer-progress", "--quiet")
 EXAMPLE = JAVA / "example"
 JAVA_11 = 55
 NAME = f"kohort-client-{kohort.__version__}"
@@ -86,14 +85,6 @@ def hospital(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Database:
     database = Database(tmp_path_factory.mktemp("hospital"))
     database.run((EXAMPLE / "schema.sql").read_text() + "\n".join(map(insert, range(len(HEART)))))
     return database
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server."""
-    folder = tmp_path_factory.mktemp("server")
-    with LocalServer(folder, environment={"KOHORT_EVALUATION_PROFILE": "none"}) as running:
-        yield running.address
 
 
 class Database:
@@ -220,10 +211,10 @@ abstract class Page {
 
 def test_what_the_readme_shows_compiles(built: Path, tmp_path: Path) -> None:
     page = (JAVA / "README.md").read_text().partition("\n## Connecting\n")[2]
-    blocks = re.findall(r"^```java\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 5
+    shown = blocks(page, "java")
+    assert len(shown) >= 5
     source = AROUND
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(shown):
         given = [
             f"{kind} {name}" for name, kind in KNOWN.items() if not re.search(rf"\b[A-Z]\w+ {name} =", block)
         ]

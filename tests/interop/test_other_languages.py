@@ -11,47 +11,34 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from drivers import JAVA, ROOT, alone, command, need
-
-from examples.local_server import LocalServer
+from drivers import COPYING, JAVA, MAVEN, ROOT, command, install_java, need
+from pages import addressed, printed
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
 
 PAGE = ROOT / "docs" / "other-languages.md"
-PRINTED = "localhost:50051"
-MAVEN = ("mvn", "--batch-mode", "--no-transfer-progress", "--quiet")
-DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 
 
-def printed(heading: str, language: str) -> str:
+def only(heading: str, language: str) -> str:
     """The one block of a language below a heading."""
-    _, found, section = PAGE.read_text().partition(f"\n## {heading}\n")
-    assert found
-    section = section.partition("\n## ")[0]
-    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return str(block)
+    (block,) = printed(PAGE, heading, language)
+    return block
 
 
-def test_kotlin(tmp_path: Path) -> None:
-    need("javac")
-    need("mvn")
-    with alone():
-        command(*MAVEN, "install", "-Dmaven.test.skip=true", cwd=JAVA)
-    (tmp_path / "pom.xml").write_text(printed("Kotlin", "xml"))
+def test_kotlin(server: str, tmp_path: Path) -> None:
+    install_java()
+    (tmp_path / "pom.xml").write_text(only("Kotlin", "xml"))
     (tmp_path / "patients.csv").write_bytes((ROOT / "tests" / "data" / "heart.csv").read_bytes())
     sources = tmp_path / "src" / "main" / "kotlin"
     sources.mkdir(parents=True)
-    program = printed("Kotlin", "kotlin")
-    assert PRINTED in program
-    with LocalServer(tmp_path, environment={"KOHORT_EVALUATION_PROFILE": "none"}) as server:
-        (sources / "Main.kt").write_text(program.replace(PRINTED, server.address))
-        # A compiler in this process: the daemon would outlive the test.
-        goals = ("-Dkotlin.compiler.daemon=false", "compile", f"{DEPENDENCIES}:copy-dependencies")
-        command(*MAVEN, *goals, cwd=tmp_path)
-        path = os.pathsep.join(("target/classes", "target/dependency/*"))
-        run = subprocess.run(
-            ["java", "-cp", path, "MainKt"], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+    (sources / "Main.kt").write_text(addressed(only("Kotlin", "kotlin"), server))
+    # A compiler in this process: the daemon would outlive the test.
+    goals = ("-Dkotlin.compiler.daemon=false", "compile", f"{COPYING}:copy-dependencies")
+    command(*MAVEN, *goals, cwd=tmp_path)
+    path = os.pathsep.join(("target/classes", "target/dependency/*"))
+    run = subprocess.run(
+        ["java", "-cp", path, "MainKt"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     phases, found, rows = run.stdout.partition("age,")
     assert found
@@ -69,7 +56,7 @@ def test_csharp(tmp_path: Path) -> None:
     system = {"Darwin": "osx"}.get(platform.system(), platform.system().lower())
     for artifact in (f"protoc:{version[1]}:exe:{system}-{machine}", f"protobuf-java:{version[1]}"):
         what = (f"-Dartifact=com.google.protobuf:{artifact}", f"-DoutputDirectory={tmp_path}")
-        command(*MAVEN, f"{DEPENDENCIES}:copy", *what, cwd=tmp_path)
+        command(*MAVEN, f"{COPYING}:copy", *what, cwd=tmp_path)
     (protoc,) = tmp_path.glob("protoc-*.exe")
     protoc.chmod(0o755)
     (jar,) = tmp_path.glob("protobuf-java-*.jar")
@@ -83,7 +70,7 @@ def test_csharp(tmp_path: Path) -> None:
     files = {path.stem: path.read_text() for path in out.rglob("*.cs")}
     assert len(files) == len(protos)
     assert all("\nnamespace Kohort.V1 {" in text for text in files.values())
-    shown, made = printed("C#", "csharp"), files["Sampling"]
+    shown, made = only("C#", "csharp"), files["Sampling"]
     assert "using Kohort.V1;" in shown
     fields = re.findall(r"[{,] (\w+) = ", shown)
     assert len(fields) == 4

@@ -9,26 +9,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drivers import GO, JAVA, NODE, ROOT, alone, command, need
-
-from examples.local_server import LocalServer
+from drivers import COPYING, GO, JAVA, MAVEN, NODE, ROOT, alone, command, install_java, need
+from pages import addressed, printed
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
 
-PRINTED = "localhost:50051"
 MODULE = "github.com/kohort-health/kohort/clients/go"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with nothing on it."""
-    folder = tmp_path_factory.mktemp("server")
-    with LocalServer(folder, environment={"KOHORT_EVALUATION_PROFILE": "none"}) as running:
-        yield running.address
 
 
 @pytest.fixture
@@ -43,19 +32,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def printed(page: Path, language: str) -> str:
-    """The first block of a language below the heading Quickstart."""
-    _, found, section = page.read_text().partition("\n## Quickstart\n")
-    assert found, f"{page} has no '## Quickstart'"
-    block = re.search(rf"^```{language}\n(.*?)^```$", section.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
-    assert block, f"{page} shows no {language} below '## Quickstart'"
-    return block[1]
-
-
-def addressed(source: str, address: str) -> str:
-    """The program with the one thing changed."""
-    assert PRINTED in source
-    return source.replace(PRINTED, address)
+def quickstart(page: Path, language: str) -> str:
+    """The first block of a language; what follows it goes on from there."""
+    return printed(page, "Quickstart", language)[0]
 
 
 def output(*words: str | Path, cwd: Path) -> str:
@@ -76,27 +55,23 @@ def check_rows(text: str) -> None:
 
 def test_python(server: str, project: Path) -> None:
     page = ROOT / "clients" / "python" / "README.md"
-    (project / "main.py").write_text(addressed(printed(page, "python"), server))
+    (project / "main.py").write_text(addressed(quickstart(page, "python"), server))
     check_rows(output(sys.executable, "main.py", cwd=project))
     assert (project / "patients.kohort").stat().st_size > 0
 
 
 def test_go(server: str, project: Path) -> None:
     need("go")
-    (project / "main.go").write_text(addressed(printed(GO / "README.md", "go"), server))
+    (project / "main.go").write_text(addressed(quickstart(GO / "README.md", "go"), server))
     command("go", "mod", "init", "example.com/hospital", cwd=project)
     command("go", "mod", "edit", f"-replace={MODULE}={GO}", f"-require={MODULE}@v0.1.0", cwd=project)
     check_rows(output("go", "run", "-mod=mod", ".", cwd=project))
 
 
 def test_java(server: str, project: Path) -> None:
-    need("javac")
-    need("mvn")
-    quiet = ("mvn", "--batch-mode", "--no-transfer-progress", "--quiet")
-    with alone():
-        command(*quiet, "install", "-Dmaven.test.skip=true", cwd=JAVA)
+    install_java()
     page = JAVA / "README.md"
-    source = addressed(printed(page, "java"), server)
+    source = addressed(quickstart(page, "java"), server)
     name = re.search(r"^(?:public )?(?:final )?class (\w+)", source, re.MULTILINE)
     assert name, "the quickstart is no whole program"
     (project / "src" / "main" / "java").mkdir(parents=True)
@@ -112,12 +87,11 @@ def test_java(server: str, project: Path) -> None:
     <project.build.sourceEncoding>UTF-8</project.build.sourceEncoding>
   </properties>
   <dependencies>
-{printed(page, "xml")}
+{quickstart(page, "xml")}
   </dependencies>
 </project>
 """)
-    copy = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-    command(*quiet, "compile", copy, cwd=project)
+    command(*MAVEN, "compile", f"{COPYING}:copy-dependencies", cwd=project)
     path = os.pathsep.join(("target/classes", "target/dependency/*"))
     check_rows(output("java", "-cp", path, name[1], cwd=project))
 
@@ -126,7 +100,7 @@ def test_node(server: str, project: Path) -> None:
     need("node")
     need("npm")
     (project / "package.json").write_text('{"name": "hospital", "private": true, "type": "module"}\n')
-    (project / "main.js").write_text(addressed(printed(NODE / "README.md", "js"), server))
+    (project / "main.js").write_text(addressed(quickstart(NODE / "README.md", "js"), server))
     with alone():
         command("npm", "pack", "--pack-destination", project, cwd=NODE)
     (package,) = project.glob("*.tgz")
