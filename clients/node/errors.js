@@ -4,7 +4,7 @@ import { status } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
 
 /** grpc-js hands the details of a failed call over as bytes; this is all of google.rpc that they hold. */
-const rpc = protobuf.parse(`
+export const rpc = protobuf.parse(`
   syntax = "proto3";
   package google.rpc;
   message Any { string type_url = 1; bytes value = 2; }

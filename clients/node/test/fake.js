@@ -1,23 +1,12 @@
 // Copyright 2026 The Kohort Authors. SPDX-License-Identifier: Apache-2.0
 
 import { loadPackageDefinition, Metadata, Server, ServerCredentials, status } from "@grpc/grpc-js";
-import protobuf from "protobufjs";
 
+import { rpc } from "../errors.js";
 import { connect } from "../kohort.js";
 import { definition } from "../protos.js";
 
 const { v1 } = /** @type {any} */ (loadPackageDefinition(definition())).kohort;
-
-const rpc = protobuf.parse(`
-  syntax = "proto3";
-  message Any { string type_url = 1; bytes value = 2; }
-  message Status { int32 code = 1; string message = 2; repeated Any details = 3; }
-  message ErrorInfo { string reason = 1; string domain = 2; map<string, string> metadata = 3; }
-  message FieldViolation { string field = 1; string description = 2; }
-  message BadRequest { repeated FieldViolation field_violations = 1; }
-  message Duration { int64 seconds = 1; int32 nanos = 2; }
-  message RetryInfo { Duration retry_delay = 1; }
-`).root;
 
 const encode = (name, fields) => rpc.lookupType(name).encode(rpc.lookupType(name).fromObject(fields)).finish();
 const any = (name, fields) => ({ typeUrl: `type.googleapis.com/google.rpc.${name}`, value: encode(name, fields) });
