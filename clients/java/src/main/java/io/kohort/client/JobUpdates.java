@@ -5,13 +5,11 @@ package io.kohort.client;
 import io.kohort.v1.JobUpdate;
 import io.kohort.v1.StatusRequest;
 import io.kohort.v1.StatusResponse;
-import java.util.NoSuchElementException;
 
 /** The updates of a job, read by a thread that waits for them. */
-final class JobUpdates implements CloseableIterator<JobUpdate> {
+final class JobUpdates extends Lookahead<JobUpdate> implements CloseableIterator<JobUpdate> {
   private final JobWatch watch;
   private final Following<StatusRequest, StatusResponse> following;
-  private JobUpdate next;
 
   JobUpdates(Connection connection, Attempts attempts, JobWatch watch) {
     this.watch = watch;
@@ -19,21 +17,12 @@ final class JobUpdates implements CloseableIterator<JobUpdate> {
   }
 
   @Override
-  public boolean hasNext() {
-    while (next == null && following.step()) {
-      next = watch.take();
+  JobUpdate fetch() {
+    JobUpdate found = null;
+    while (found == null && following.step()) {
+      found = watch.take();
     }
-    return next != null;
-  }
-
-  @Override
-  public JobUpdate next() {
-    if (!hasNext()) {
-      throw new NoSuchElementException();
-    }
-    JobUpdate taken = next;
-    next = null;
-    return taken;
+    return found;
   }
 
   @Override

@@ -240,25 +240,10 @@ public final class Sample implements AutoCloseable, Iterable<Row> {
     }
   }
 
-  private final class Batches implements Iterator<Batch> {
-    private Batch next;
-
+  private final class Batches extends Lookahead<Batch> {
     @Override
-    public boolean hasNext() {
-      if (next == null) {
-        next = Sample.this.next();
-      }
-      return next != null;
-    }
-
-    @Override
-    public Batch next() {
-      if (!hasNext()) {
-        throw new NoSuchElementException();
-      }
-      Batch batch = next;
-      next = null;
-      return batch;
+    Batch fetch() {
+      return Sample.this.next();
     }
   }
 
