@@ -2,65 +2,33 @@
 
 import datetime
 import http.server
-import ipaddress
 import threading
 
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from fake_server import Fake
 
 import kohort
 from kohort import TLS, KeepAlive, Retry, Timeouts
 from kohort.channel import Endpoint, endpoint, options
 from kohort.status import _hint
+from tests.authority import LOOPBACK, Authority, pem_key
 
 ONCE = Retry(attempts=1)
-NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
-
-
-def pem(key):
-    kind = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption())
-
-
-def certificate(name, issuer=None, *, starts=NOW - DAY, ends=NOW + DAY):
-    """A key and a certificate, signed by `issuer` (name, key) or by itself as an authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    by, signer = issuer or (subject, key)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(by)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(starts)
-        .not_valid_after(ends)
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-    )
-    if issuer is not None:
-        names = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        made = made.add_extension(
-            x509.SubjectAlternativeName(names[: 2 if name == "localhost" else 1]), False
-        )
-    signed = made.sign(signer, hashes.SHA256())
-    return subject, key, signed.public_bytes(serialization.Encoding.PEM)
 
 
 @pytest.fixture(scope="module")
 def authority():
-    return certificate("Fake Authority")
+    return Authority("Fake Authority")
 
 
 def serve(authority, name="localhost", *, ask_client=False, **validity):
-    _, key, own = certificate(name, authority[:2], **validity)
-    ca = authority[2] if ask_client else None
-    return Fake(grpc.ssl_server_credentials([(pem(key), own)], ca, ask_client))
+    names = [x509.DNSName(name), *([LOOPBACK] if name == "localhost" else [])]
+    own = authority.issue(name, *names, **validity)
+    ca = authority.pem if ask_client else None
+    return Fake(grpc.ssl_server_credentials([own], ca, ask_client))
 
 
 @pytest.mark.parametrize(
@@ -118,19 +86,19 @@ def test_pings_that_the_server_would_answer_by_hanging_up_are_refused():
 
 
 def test_a_trusted_server_is_spoken_to(connect, authority, tmp_path):
-    (tmp_path / "ca.pem").write_bytes(authority[2])
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
     with serve(authority) as fake:
-        for given in (authority[2], tmp_path / "ca.pem", str(tmp_path / "ca.pem"), authority[2].decode()):
+        for given in (authority.pem, tmp_path / "ca.pem", str(tmp_path / "ca.pem"), authority.pem.decode()):
             assert connect(fake.target, tls=TLS(given), retry=ONCE).capabilities().api_version == "v1"
 
 
 def test_mutual_tls(connect, authority):
-    _, key, own = certificate("analyst", authority[:2])
+    key, own = authority.issue("analyst", x509.DNSName("analyst"))
     with serve(authority, ask_client=True) as fake:
-        client = connect(fake.target, tls=TLS(authority[2], own, pem(key)), retry=ONCE)
+        client = connect(fake.target, tls=TLS(authority.pem, own, key), retry=ONCE)
         assert client.capabilities().api_version == "v1"
         with pytest.raises(kohort.Unavailable) as caught:
-            connect(fake.target, tls=TLS(authority[2]), retry=ONCE).capabilities()
+            connect(fake.target, tls=TLS(authority.pem), retry=ONCE).capabilities()
     assert "--cert" in caught.value.hint
 
 
@@ -145,30 +113,30 @@ def test_what_failed_at_one_address_of_localhost_is_not_taken_for_nobody_there(f
 
 @pytest.mark.parametrize("field", ["root_certificates", "certificate", "key"])
 def test_what_is_no_pem_is_refused_before_any_call(field, authority):
-    given = {"root_certificates": authority[2], "certificate": authority[2], "key": pem(authority[1])}
+    given = {"root_certificates": authority.pem, "certificate": authority.pem, "key": pem_key(authority.key)}
     with pytest.raises(ValueError, match=f"TLS: {field} holds no"):
         kohort.Client("localhost:1", tls=TLS(**{**given, field: b"age,sex"}))
 
 
 def test_another_name_is_accepted_only_when_it_is_given(connect, authority):
     with serve(authority, "kohort.example") as fake:
-        named = TLS(authority[2], server_name="kohort.example")
+        named = TLS(authority.pem, server_name="kohort.example")
         assert connect(fake.target, tls=named, retry=ONCE).capabilities().api_version == "v1"
         with pytest.raises(kohort.Unavailable) as caught:
-            connect(fake.target, tls=TLS(authority[2]), retry=ONCE).capabilities()
+            connect(fake.target, tls=TLS(authority.pem), retry=ONCE).capabilities()
     assert "for another name" in caught.value.hint
 
 
 def test_an_expired_certificate(connect, authority):
-    past = serve(authority, starts=NOW - 3 * DAY, ends=NOW - DAY)
+    past = serve(authority, starts=-3 * DAY, ends=-DAY)
     with past as fake, pytest.raises(kohort.Unavailable) as caught:
-        connect(fake.target, tls=TLS(authority[2]), retry=ONCE).capabilities()
+        connect(fake.target, tls=TLS(authority.pem), retry=ONCE).capabilities()
     assert "expired" in caught.value.hint
 
 
 def test_an_unknown_authority(connect, authority):
     with serve(authority) as fake, pytest.raises(kohort.Unavailable) as caught:
-        connect(fake.target, tls=TLS(certificate("Another")[2]), retry=ONCE).capabilities()
+        connect(fake.target, tls=TLS(Authority("Another").pem), retry=ONCE).capabilities()
     assert "root_certificates" in caught.value.hint
 
 
