@@ -299,7 +299,7 @@ def test_the_command_line_tells_what_is_wrong(tmp_path: Path) -> None:
     )
     assert made.returncode == 0
     assert made.stdout.startswith("kohort_")
-    assert made.stdout.strip().split("_")[2] not in (tmp_path / "t.json").read_text()
+    assert made.stdout.strip().split("_", 2)[2] not in (tmp_path / "t.json").read_text()
 
 
 @pytest.mark.parametrize(
