@@ -66,8 +66,9 @@ def check_parity(generator: Generator, exported: Exported, rows: int = 4096, see
     """
     encoding = generator.encoding
     blocks = -(-rows // MAX_BLOCK)
+    consumed = exported.noise
     noise = [
-        block_noise(seed, 0, block, MAX_BLOCK, exported.noise.uniforms, exported.noise.normals)
+        block_noise(seed, 0, block, MAX_BLOCK, consumed.uniforms, consumed.normals, consumed.scheme)
         for block in range(blocks)
     ]
     # Model and graph see the same blocks, and each as a whole: what is published runs so.

@@ -13,7 +13,7 @@ from exporters.export import Exported, export
 from exporters.parity import check_parity
 from kohort.graphcheck import MAX_NODES
 from kohort.manifest import Manifest
-from kohort.noise import MAX_BLOCK, SCHEME
+from kohort.noise import MAX_BLOCK
 from kohort.problem import Problem
 from kohort.rules import Allowed, Constraint
 from kohort.schema import Column, Finding, Schema, Storage
@@ -133,7 +133,7 @@ def _program(exported: Exported, encoding: Encoding, info: TrainerInfo) -> dict[
         "table": exported.table,
         "graph": GRAPH,
         "noise": {
-            "scheme": SCHEME,
+            "scheme": exported.noise.scheme,
             "stream": 0,
             "block": MAX_BLOCK,
             "uniforms": exported.noise.uniforms,

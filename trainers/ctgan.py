@@ -92,7 +92,7 @@ class CtganGenerator:
     def noise(self) -> Noise:
         """What one unit consumes."""
         uniforms = self.layout.uniforms + (self.conditions.width > 0)
-        return Noise(uniforms=uniforms, normals=self.embedding_dim)
+        return Noise(uniforms=uniforms, normals=self.embedding_dim, scheme=2)
 
     def graph(self, ops: Ops, uniform: str, normal: str) -> Sequence[str]:
         """The network with batch norm folded in; a condition is a row of weights, not a vector."""

@@ -66,7 +66,7 @@ class DecoderGenerator:
     def noise(self) -> Noise:
         """What one unit consumes."""
         spread = self.layout.tanhs if self.deviations is not None else 0
-        return Noise(uniforms=self._first + self.layout.uniforms, normals=self.latent + spread)
+        return Noise(uniforms=self._first + self.layout.uniforms, normals=self.latent + spread, scheme=2)
 
     @property
     def _first(self) -> int:

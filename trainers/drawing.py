@@ -24,7 +24,7 @@ def draw(generator: Generator, schema: TableSchema, rows: int, seed: int) -> Tab
     noise = generator.noise
     parts = []
     for block in range(-(-rows // MAX_BLOCK)):
-        uniform, normal = block_noise(seed, 0, block, MAX_BLOCK, noise.uniforms, noise.normals)
+        uniform, normal = block_noise(seed, 0, block, MAX_BLOCK, noise.uniforms, noise.normals, noise.scheme)
         parts.append(generator.reference(uniform, normal))
     features = [np.concatenate(column)[:rows] for column in zip(*parts, strict=True)]
     arrays = generator.encoding.inverse(features)

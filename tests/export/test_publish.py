@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from exporters.publish import GRAPH, export_bundle
 from kohort.bundle import read_bundle
 from kohort.columns import Array
+from kohort.noise import block_noise
 from kohort.problem import Problem
 from kohort.programs import SampleSpec
 from kohort.schema import Column, Finding, Handling, Kind, Schema, Storage, TableSchema
@@ -55,6 +57,26 @@ def test_samples_from_the_file_are_the_encodings_own(table, generator, tmp_path)
         else:
             assert set(cells.to_python()) <= {*column.values, *([None] if column.nulls else [])}
         assert column.nulls == (not cells.is_valid().all())
+
+
+@pytest.mark.parametrize("scheme", [1, 2])
+def test_the_noise_is_of_the_scheme_that_the_generator_names(table, generator, tmp_path, scheme):
+    class Named(type(generator)):
+        @property
+        def noise(self):
+            return replace(super().noise, scheme=scheme)
+
+        def reference(self, uniform, normal):
+            seen.append(normal)
+            return super().reference(uniform, normal)
+
+    seen = []
+    path = tmp_path / "x.kohort"
+    publish(Named(generator.encoding), Schema((table.schema,)), path)
+    noise = read_bundle(path).manifest.program["noise"]
+    assert noise["scheme"] == scheme
+    wanted = block_noise(0, 0, 0, noise["block"], noise["uniforms"], noise["normals"], scheme)[1]
+    assert seen[0].tobytes() == wanted.tobytes()
 
 
 def test_lineage_and_time_change_no_content(table, generator, tmp_path):

@@ -130,13 +130,14 @@ def test_units_out_of_range_are_refused(name, start, count):
     assert caught.value.reason == "UNIT_OUT_OF_RANGE"
 
 
-def test_single_pass_emits_what_the_graph_says():
-    """Against the graph written out in numpy."""
+@pytest.mark.parametrize("scheme", [1, 2])
+def test_single_pass_emits_what_the_graph_says(scheme):
+    """Against the graph written out in numpy, on the noise of the scheme that the manifest names."""
     from kohort.noise import block_noise
 
-    made = program("single_pass")
+    made = read_bundle(parts.bundle_bytes(_program(noise={**NOISE, "scheme": scheme}))).program()
     (batch,) = made.units(SampleSpec(9), parts.BLOCK, parts.BLOCK)
-    uniform, normal = block_noise(9, 0, 1, parts.BLOCK, 3, 2)
+    uniform, normal = block_noise(9, 0, 1, parts.BLOCK, 3, 2, scheme)
     present = uniform < np.float32(0.8)
     cells = {name: array.to_python() for name, array in batch.arrays.items()}
     floor = lambda x, by: np.floor(x * np.float32(by)).astype(np.int64)  # noqa: E731
@@ -239,7 +240,10 @@ NOISE = {"scheme": 1, "stream": 0, "block": parts.BLOCK, "uniforms": 3, "normals
 @pytest.mark.parametrize(
     "made",
     [
-        _program(noise={**NOISE, "scheme": 2}),
+        _program(noise={**NOISE, "scheme": 0}),
+        _program(noise={**NOISE, "scheme": 3}),
+        _program(noise={**NOISE, "scheme": "1"}),
+        _program(noise={name: value for name, value in NOISE.items() if name != "scheme"}),
         _program(noise={**NOISE, "block": 2048}),
         _program(noise={**NOISE, "block": 32}),
         _program(noise={**NOISE, "uniforms": 4}),

@@ -13,7 +13,7 @@ from kohort.entries import Features, no_features, read_features
 from kohort.fakes import supported
 from kohort.graphcheck import GraphInfo, TensorType
 from kohort.manifest import Manifest, invalid
-from kohort.noise import MAX_BLOCK, SCHEME
+from kohort.noise import MAX_BLOCK, SCHEMES
 from kohort.problem import Problem
 from kohort.schema import Column, Handling, Storage, TableSchema
 
@@ -43,6 +43,7 @@ class Plan:
     table: TableSchema
     modelled: tuple[Column, ...]
     graph: str
+    scheme: int
     stream: int
     block: int
     uniforms: int
@@ -64,9 +65,10 @@ def read_plan(manifest: Manifest) -> Plan:
     """What the manifest says. Raises Problem BUNDLE_INVALID."""
     program = manifest.program
     noise = program.get("noise")
-    if program.get("unit") != "row" or not isinstance(noise, dict) or noise.get("scheme") != SCHEME:
+    if program.get("unit") != "row" or not isinstance(noise, dict):
         raise invalid("manifest.program", "is not of the documented shape")
-    stream, block, uniforms, normals = (
+    scheme, stream, block, uniforms, normals = (
+        _whole(noise, "scheme", SCHEMES[0], SCHEMES[-1]),
         _whole(noise, "stream", 0, MAX_STREAM),
         _whole(noise, "block", 1, MAX_BLOCK),
         _whole(noise, "uniforms", 0, _MAX_NOISE),
@@ -95,6 +97,7 @@ def read_plan(manifest: Manifest) -> Plan:
         table,
         modelled,
         str(program.get("graph")),
+        scheme,
         stream,
         block,
         uniforms,

@@ -5,7 +5,7 @@
     unit      "row"
     table     the table that is emitted
     graph     the file of the graph, such as "graphs/main.onnx"
-    noise     scheme (1), stream, block (units per run), uniforms, normals
+    noise     scheme (1 or 2), stream, block (units per run), uniforms, normals
 
 The graph takes `uniform` float32 [block, uniforms] and `normal` float32
 [block, normals]; one of them is absent when its count is 0. For the j-th column
@@ -139,7 +139,7 @@ class SinglePass:
         """The modelled cells of a block, right in [low, high), and the unit up to which they are there."""
         plan, size = self._plan, self._plan.block
         first, places = block * size, np.arange(size)
-        noise = block_noise(spec.seed, plan.stream, block, size, plan.uniforms, plan.normals)
+        noise = block_noise(spec.seed, plan.stream, block, size, plan.uniforms, plan.normals, plan.scheme)
         picks = ask.picks(block)
         given = ask.given(block, places, None, picks) if ask.native else {}
         cells: Cells = self._run(*noise, given)
@@ -155,7 +155,9 @@ class SinglePass:
         def draw(places: Places, attempts: Places) -> tuple[Cells, Mask]:
             if draws.stopped:
                 raise Stopped
-            noise = substreams(spec.seed, first + places, attempts, plan.stream, plan.uniforms, plan.normals)
+            noise = substreams(
+                spec.seed, first + places, attempts, plan.stream, plan.uniforms, plan.normals, plan.scheme
+            )
             given = ask.given(block, places, attempts, picks) if ask.native else {}
             padded = {name: _padded(tensor, size) for name, tensor in given.items()}
             made = self._run(_padded(noise[0], size), _padded(noise[1], size), padded)
