@@ -17,7 +17,7 @@ from kohort.bundle import read_bundle
 from kohort.columns import Array, Batch, ContentDigest, encode_record_batch
 from kohort.manifest import Manifest
 from kohort.problem import Problem
-from kohort.programs import PROGRAMS, Program, SampleSpec, load_program
+from kohort.programs import PROGRAMS, Draws, Program, SampleSpec, load_program
 from kohort.schema import Handling, Schema, Storage
 from kohort.sessions import open_session
 from tests.runtime import parts, step_program
@@ -183,20 +183,53 @@ def test_single_pass_runs_whole_blocks_only():
     assert shapes == [{"uniform": (64, 3), "normal": (64, 2)}] * 2
 
 
+@pytest.mark.parametrize("target", [1, 20_000, 1 << 20])
+@pytest.mark.parametrize(("start", "stop"), [(0, 640), (63, 65), (70, 600), (1, 64), (64, 1900), (5, 4321)])
+def test_blocks_that_make_one_batch_hold_the_rows_of_each(monkeypatch, start, stop, target):
+    monkeypatch.setattr("kohort.single_pass.TARGET_BYTES", target)
+    made, size = program("single_pass"), parts.BLOCK
+    batches = list(made.units(SampleSpec(3), start, stop - start))
+    assert batches[0].row_count == min(stop, size * (start // size + 1)) - start  # early
+    for batch, following in itertools.pairwise(batches):
+        assert batch.next_unit == following.first_unit
+        assert batch.next_unit % size == 0
+        assert following.row_count <= 2 * size * -(-batch.row_count // size)
+    largest = max(batch.nbytes for batch in batches)
+    assert largest < target + max(batch.nbytes * size / batch.row_count for batch in batches) * 1.1
+    check_addresses(batches, start, stop, "id")
+    edges = [start, *range(size * (start // size + 1), stop, size), stop]
+    alone = [b for low, high in itertools.pairwise(edges) for b in made.units(SampleSpec(3), low, high - low)]
+    assert content(made, batches) == content(made, alone)
+    if stop - start > 1000 and target > size:
+        assert len(batches) < len(alone) / 2
+
+
+def test_who_leaves_waits_for_no_further_batch():
+    draws = Draws()
+    stream = program("single_pass").units(SampleSpec(0), 0, 1000, draws)
+    next(stream)
+    draws.stopped = True
+    assert list(stream) == []
+    assert draws.drawn == parts.BLOCK
+
+
 class _Broken:
     """A session whose results a test decides."""
 
-    def __init__(self, **changes) -> None:
-        self._changes = changes
+    def __init__(self, sound: int = 0, **changes) -> None:
+        self._changes, self._sound = changes, sound
         self._session = open_session(parts.graph_bytes())
 
     def __call__(self, graph: bytes):
         return self
 
     def run(self, outputs, feeds):
-        if "error" in self._changes:
+        if "error" in self._changes and self._sound <= 0:
             raise self._changes["error"]
         results = self._session.run(outputs, feeds)
+        self._sound -= 1
+        if self._sound >= 0:
+            return results
         return [self._changes.get(n, lambda x: x)(r) for n, r in zip(outputs, results, strict=True)]
 
     def get_providers(self):
@@ -208,6 +241,7 @@ class _Broken:
     [
         {"c0": lambda x: x + 3},
         {"c0": lambda x: x - 1},
+        {"c0": lambda x: x - (1 << 62)},
         {"c2": lambda x: x[:-1]},
         {"c2": lambda x: x.astype(np.int32)},
         {"v0": lambda x: x[:, None]},
@@ -217,10 +251,12 @@ class _Broken:
         {"error": RuntimeError("secret")},
     ],
 )
-def test_a_graph_that_misbehaves_is_refused(changes):
-    made = load_program(parts.manifest(), {parts.GRAPH: parts.graph_bytes()}, _Broken(**changes))
+@pytest.mark.parametrize("sound", [0, 1, 4])
+def test_a_graph_that_misbehaves_is_refused(changes, sound):
+    """In its first run or in a later one, whose rows join those of sound ones."""
+    made = load_program(parts.manifest(), {parts.GRAPH: parts.graph_bytes()}, _Broken(sound, **changes))
     with pytest.raises(Problem) as caught:
-        list(made.units(SampleSpec(0), 0, 5))
+        list(made.units(SampleSpec(0), 0, 640 if sound else 5))
     assert caught.value.reason == "BUNDLE_INVALID"
     assert "secret" not in str(caught.value)
 

@@ -144,6 +144,8 @@ class Array:
 
     def slice(self, start: int, stop: int) -> Array:
         """Cells [start, stop), without copying values."""
+        if start == 0 and stop == len(self):
+            return self
         part = slice(start, stop)
         if self.offsets is not None:
             edges = self.offsets[start : stop + 1]

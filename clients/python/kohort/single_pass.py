@@ -30,7 +30,7 @@ are drawn again in whole blocks, too (`kohort.rejection`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -39,6 +39,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kohort.asking import Ask
+from kohort.batching import TARGET_BYTES
 from kohort.columns import Array, Batch, Mask
 from kohort.fakes import fake_column
 from kohort.graphcheck import check_graph
@@ -52,6 +53,9 @@ from kohort.sessions import Session, SessionFactory, run_graph, runtime_fingerpr
 from kohort.spec import Draws, SampleSpec
 
 __all__ = ["SinglePass", "check"]
+
+_TOGETHER = 16
+"""Blocks at most that make one batch."""
 
 
 class SinglePass:
@@ -98,12 +102,37 @@ class SinglePass:
         return ask
 
     def units(self, spec: SampleSpec, start: int, count: int, draws: Draws | None = None) -> Iterator[Batch]:
-        """Units [start, start + count), one batch per block of noise."""
+        """Units [start, start + count). A batch is what was asked for of a block of noise, or of several."""
         check_units(start, count)
         ask = self._ask(spec, start, count)
         draws = Draws() if draws is None else draws
-        stop, size = start + count, self._plan.block
-        for block in range(start // size, -(-stop // size) if count else 0):
+        make = self._free_units if ask.free else self._asked_units
+        yield from make(spec, ask, start, start + count, draws)
+
+    def _free_units(self, spec: SampleSpec, ask: Ask, start: int, stop: int, draws: Draws) -> Iterator[Batch]:
+        """Where nothing is asked, columns are checked and joined for many blocks at once.
+
+        The first block goes alone, so that it is early; then more and more, up to what a message wants.
+        """
+        size, low, blocks, most = self._plan.block, start, 1, 0
+        while low < stop and not draws.stopped:
+            first = low // size
+            high = min(stop, (first + blocks) * size)
+            drawn = range(first, -(-high // size))
+            runs = [self._draw(spec, ask, block, ask.picks(block)) for block in drawn]
+            draws.drawn += high - low
+            batch = self._batch(spec, ask, self._arrays(runs), first * size, low, high)
+            yield batch
+            if not most:
+                most = min(_TOGETHER, -(-TARGET_BYTES * batch.row_count // (size * max(1, batch.nbytes))))
+            low, blocks = high, min(2 * blocks, most)
+
+    def _asked_units(
+        self, spec: SampleSpec, ask: Ask, start: int, stop: int, draws: Draws
+    ) -> Iterator[Batch]:
+        """Where something is, block by block."""
+        size = self._plan.block
+        for block in range(start // size, -(-stop // size) if start < stop else 0):
             first = block * size
             low, high = max(start, first), min(stop, first + size)
             try:
@@ -111,20 +140,7 @@ class SinglePass:
             except Stopped:
                 return
             if reached > low:
-                fakes = {
-                    column.name: fake_column(column, spec.seed, low, reached)
-                    for column in self._plan.table.emitted
-                    if column.name not in cells
-                }
-                if ask.partial is not None:
-                    fakes = ask.partial.overlay(fakes, np.arange(low, reached))
-                arrays = {
-                    column.name: fakes[column.name]
-                    if column.name in fakes
-                    else cells[column.name].slice(low - first, reached - first)
-                    for column in self._plan.table.emitted
-                }
-                yield Batch(self._plan.table.name, arrays, low, 0, reached)
+                yield self._batch(spec, ask, cells, first, low, reached)
             if reached < high:
                 raise Problem(
                     "CONDITION_UNSATISFIED",
@@ -133,19 +149,26 @@ class SinglePass:
                     metadata={"units_reached": str(reached - start), "next_unit": str(reached)},
                 )
 
+    def _batch(self, spec: SampleSpec, ask: Ask, cells: Cells, first: int, low: int, high: int) -> Batch:
+        """Units [low, high) of cells that begin at unit `first`."""
+        emitted = self._plan.table.emitted
+        fakes = {c.name: fake_column(c, spec.seed, low, high) for c in emitted if c.name not in cells}
+        if ask.partial is not None:
+            fakes = ask.partial.overlay(fakes, np.arange(low, high))
+        arrays = {
+            c.name: fakes[c.name] if c.name in fakes else cells[c.name].slice(low - first, high - first)
+            for c in emitted
+        }
+        return Batch(self._plan.table.name, arrays, low, 0, high)
+
     def _cells(
         self, spec: SampleSpec, ask: Ask, block: int, low: int, high: int, draws: Draws
     ) -> tuple[Cells, int]:
         """The modelled cells of a block, right in [low, high), and the unit up to which they are there."""
         plan, size = self._plan, self._plan.block
         first, places = block * size, np.arange(size)
-        noise = block_noise(spec.seed, plan.stream, block, size, plan.uniforms, plan.normals, plan.scheme)
         picks = ask.picks(block)
-        given = ask.given(block, places, None, picks) if ask.native else {}
-        cells: Cells = self._run(*noise, given)
-        if ask.free:
-            draws.drawn += high - low
-            return cells, first + high
+        cells: Cells = self._arrays([self._draw(spec, ask, block, picks)])
 
         def finished(cells: Cells, places: Places, attempts: Places) -> tuple[Cells, Mask]:
             if ask.partial is not None:
@@ -160,7 +183,7 @@ class SinglePass:
             )
             given = ask.given(block, places, attempts, picks) if ask.native else {}
             padded = {name: _padded(tensor, size) for name, tensor in given.items()}
-            made = self._run(_padded(noise[0], size), _padded(noise[1], size), padded)
+            made = self._arrays([self._run(_padded(noise[0], size), _padded(noise[1], size), padded)])
             cut = {name: array.slice(0, places.size) for name, array in made.items()}
             return finished(cut, places, attempts)
 
@@ -173,30 +196,38 @@ class SinglePass:
             draws.unlearned += int(ask.partial.unlearned[done].sum())
         return settled.cells, first + settled.reached
 
-    def _run(
-        self, uniform: Floats, normal: Floats, given: Mapping[str, npt.NDArray[Any]]
-    ) -> dict[str, Array]:
+    def _draw(self, spec: SampleSpec, ask: Ask, block: int, picks: Places) -> list[Any]:
+        """Attempt 0 of a block, as `_run` gives it."""
         plan = self._plan
+        noise = block_noise(
+            spec.seed, plan.stream, block, plan.block, plan.uniforms, plan.normals, plan.scheme
+        )
+        given = ask.given(block, np.arange(plan.block), None, picks) if ask.native else {}
+        return self._run(*noise, given)
+
+    def _run(self, uniform: Floats, normal: Floats, given: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+        """The outputs of the graph for one block, in the order of `_outputs`, as they come."""
         feeds: dict[str, npt.NDArray[Any]] = {"uniform": uniform, "normal": normal}
         feeds = {name: noise for name, noise in feeds.items() if noise.shape[1]} | dict(given)
         session = self._session
         if given:
             with self._opening:
                 session = self._given_session
-        results = dict(zip(self._outputs, run_graph(session, feeds, self._outputs), strict=True))
+        return run_graph(session, feeds, self._outputs)
+
+    def _arrays(self, runs: Sequence[Sequence[Any]]) -> dict[str, Array]:
+        """The modelled columns of some blocks, checked, one block after another."""
+        found = dict(zip(self._outputs, zip(*runs, strict=True), strict=True))
         return {
-            column.name: self._array(column, results[f"c{j}"], results.get(f"v{j}"))
-            for j, column in enumerate(plan.modelled)
+            column.name: self._array(column, found[f"c{j}"], found.get(f"v{j}", ()))
+            for j, column in enumerate(self._plan.modelled)
         }
 
-    def _array(self, column: Column, values: Any, valid: Any) -> Array:
+    def _array(self, column: Column, cells: Sequence[Any], known: Sequence[Any]) -> Array:
         where = f"{self._plan.table.name}.{column.name}"
-        shape, dtype = (self._plan.block,), ELEMENTS[column.storage][1]
-        if values.shape != shape or values.dtype != dtype:
-            raise invalid(where, "the graph emits another type or shape than it should")
+        values = self._joined(cells, ELEMENTS[column.storage][1], where)
+        valid = self._joined(known, np.bool_, where) if known else None
         if valid is not None:
-            if valid.shape != shape or valid.dtype != np.bool_:
-                raise invalid(where, "the graph emits another type or shape than it should")
             if valid.all():
                 valid = None
             else:
@@ -205,10 +236,16 @@ class SinglePass:
             raise invalid(where, "the graph emits something that is no number")
         dictionary = self.dictionaries.get((self._plan.table.name, column.name))
         if dictionary is not None:
-            if values.min() < 0 or values.max() >= max(len(dictionary), 1 if valid is not None else 0):
+            # Without its sign a negative position is far outside, too.
+            if values.view(np.uint64).max() >= max(len(dictionary), 1 if valid is not None else 0):
                 raise invalid(where, "the graph emits a position outside the dictionary")
             values = values.astype("<u4")
         return Array(column.storage, values, valid, dictionary)
+
+    def _joined(self, parts: Sequence[Any], dtype: npt.DTypeLike, where: str) -> npt.NDArray[Any]:
+        if not all(part.shape == (self._plan.block,) and part.dtype == dtype for part in parts):
+            raise invalid(where, "the graph emits another type or shape than it should")
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
 def _output_names(columns: int) -> list[str]:
