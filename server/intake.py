@@ -14,6 +14,7 @@ import struct
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,14 +50,25 @@ def _limit(memory_bytes: int) -> None:
     # Pools and thread arenas reserve address space that they never touch.
     os.environ.update(ARROW_DEFAULT_MEMORY_POOL="system", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     os.environ["MALLOC_ARENA_MAX"] = "2"
-    # Before the limit: an import that fails half-way looks like a defect. pyarrow asks for pandas by itself.
-    for name in ("pandas", "tables.readers", "tables.infer", "tables.store", "kohort.wire"):
+    # pyarrow would load pandas by itself: more than all else that is loaded, and of no use here.
+    sys.meta_path.insert(0, _WithoutPandas())
+    # Before the limit: an import that fails half-way looks like a defect.
+    for name in ("tables.readers", "tables.infer", "tables.store", "kohort.wire"):
         importlib.import_module(name)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * os.sysconf("SC_PAGE_SIZE") + memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Finds no pandas, installed or not."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Leaves all else to the other finders."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError("the parser reads without pandas", name=fullname)
 
 
 def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,10 +98,11 @@ def parse(question: Mapping[str, Any]) -> dict[str, Any]:
     """Reads the spooled bytes, infers, and writes the canonical tables; see `server.parsing.Upload`."""
     from kohort.schema import Schema
     from tables.infer import infer, physicalise_all
+    from tables.physical import canonical_tables
     from tables.store import tableset_digest, write_tableset
 
     declared = Schema.from_json(question["declared"])
-    tables = _read(question, declared)
+    tables = canonical_tables(_read(question, declared))
     known = {table.name: table for table in declared}
     declared = Schema(tuple(known.get(table.schema.name, table.schema) for table in tables))
     inferred = infer(tables, declared, None, min_patients=question["min_patients"])

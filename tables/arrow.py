@@ -91,11 +91,11 @@ def _strings(chunks: pa.ChunkedArray, valid: Mask) -> Array:
         return string_array([], np.zeros(0, np.int64), valid)
     coded = chunks.unify_dictionaries()
     indices = np.concatenate([_numpy(c.indices, 0) for c in coded.chunks]).astype(np.int64)
-    texts = coded.chunk(0).dictionary.to_pylist()
-    # A dictionary may hold null itself.
-    missing = np.array([text is None for text in texts] + [False])
-    valid = valid & ~missing[np.where(valid, indices, len(texts))]
-    return string_array(["" if text is None else text for text in texts], indices, valid)
+    texts = coded.chunk(0).dictionary
+    if texts.null_count:  # a dictionary may hold null itself
+        missing = np.append(np.asarray(texts.is_null()), False)
+        valid = valid & ~missing[np.where(valid, indices, len(texts))]
+    return string_array(texts, indices, valid)
 
 
 def _signed(field: str, chunks: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -20,6 +20,7 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 MAX_SCALE = 9
 _EXACT = 2.0**53
 _SOME = 0.1
+_HEAD = 64
 _LOCAL_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?!\d)")
 
 
@@ -35,16 +36,29 @@ class Facts:
     @cached_property
     def present(self) -> int:
         """Cells that are not null."""
-        return int(self.array.is_valid().sum())
+        return self.rows if self.array.valid is None else int(self.array.valid.sum())
+
+    @cached_property
+    def _distinct(self) -> tuple[npt.NDArray[Any], Integers]:
+        """The distinct cells of numbers, null ones as 0, in order; and per row the position of its own."""
+        values, codes = np.unique(self.array.values, return_inverse=True)
+        return values, codes
 
     @cached_property
     def _coded(self) -> tuple[int, Integers, Integers]:
-        valid = self.array.is_valid()
+        """How many distinct cells there may be; per cell that is not null its position and its subject."""
         if self.array.storage is Storage.STRING_LIST:
             codes = self.array.factorize()
-            return int(codes.max(initial=-1)) + 1, codes[valid], self._subjects[valid]
-        values, codes = distinct_cells(self.array)
-        return len(values), codes[valid], self._subjects[valid]
+            size = int(codes.max(initial=-1)) + 1
+        elif self.array.storage is Storage.STRING:
+            values, codes = distinct_cells(self.array)
+            size = len(values)
+        else:
+            numbers, codes = self._distinct
+            size = numbers.size
+        if self.array.valid is None:
+            return size, codes, self._subjects
+        return size, codes[self.array.valid], self._subjects[self.array.valid]
 
     @cached_property
     def counts(self) -> Integers:
@@ -80,7 +94,7 @@ class Facts:
     @cached_property
     def mixed(self) -> bool:
         """STRING: whether a good part of the cells are numbers, and a good part are not."""
-        patterns = Patterns(pa.array(self.texts, pa.string()))
+        patterns = self._patterns
         share = float(self.counts[patterns.number].sum() / max(1, self.counts[~patterns.missing].sum()))
         return _SOME <= share <= 1 - _SOME
 
@@ -95,8 +109,8 @@ class Facts:
 
     @cached_property
     def cells(self) -> npt.NDArray[Any]:
-        """The distinct numbers."""
-        return np.unique(self.array.values[self.array.is_valid()])
+        """The distinct numbers, in order."""
+        return self._distinct[0][self.counts > 0]
 
     @cached_property
     def whole(self) -> bool:
@@ -132,21 +146,19 @@ class Facts:
     @cached_property
     def temporal(self) -> Storage | None:
         """DATE or DATETIME where every text is an ISO 8601 day or local time."""
-        patterns = Patterns(pa.array(self.texts, pa.string()))
-        if not len(patterns):
-            return None
-        if patterns.date.all():
-            return Storage.DATE
-        if (patterns.date | patterns.local).all() or patterns.zoned.all():
-            return Storage.DATETIME
-        return None
+        # Nearly always the first texts tell.
+        return _times(Patterns(pa.array(self.texts[:_HEAD], pa.string()))) and _times(self._patterns)
 
     @cached_property
     def zoned(self) -> bool:
         """Whether the cells are texts of times with an offset from UTC."""
         if self.array.storage is not Storage.STRING or not self.present:
             return False
-        return bool(Patterns(pa.array(self.texts, pa.string())).zoned.all())
+        return bool(self._patterns.zoned.all())
+
+    @cached_property
+    def _patterns(self) -> Patterns:
+        return Patterns(pa.array(self.texts, pa.string()))
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
@@ -157,17 +169,24 @@ class Facts:
     @cached_property
     def words_per_cell(self) -> float:
         """STRING: the mean count of words."""
-        words = np.array([len(text.split()) for text in self.texts], dtype=np.float64)
+        words = np.fromiter((len(text.split()) for text in self.texts), np.float64, len(self.texts))
         return float(words @ self.counts / max(1, self.present))
 
     @cached_property
     def keyed(self) -> bool:
         """STRING: whether nearly all texts have the shape of a UUID or a long hexadecimal key."""
-        patterns = Patterns(pa.array(self.texts, pa.string()))
-        shape = patterns.match(
+        shape = self._patterns.match(
             r"^(?i)([0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})$"
         )
         return bool(self.counts[shape].sum() >= 0.95 * max(1, self.present))
+
+
+def _times(patterns: Patterns) -> Storage | None:
+    if not len(patterns):
+        return None
+    if patterns.date.all():
+        return Storage.DATE
+    return Storage.DATETIME if (patterns.date | patterns.local).all() or patterns.zoned.all() else None
 
 
 def smallest_scale(numbers: npt.NDArray[np.float64]) -> int | None:
@@ -179,7 +198,8 @@ def smallest_scale(numbers: npt.NDArray[np.float64]) -> int | None:
     for scale in range(MAX_SCALE + 1):
         if numbers.size and np.abs(numbers).max() * 10.0**scale >= _EXACT:
             return None
-        if on_grid(numbers, scale).all():
+        # Nearly always the first numbers tell that there are more digits.
+        if on_grid(numbers[:_HEAD], scale).all() and on_grid(numbers, scale).all():
             return scale
     return None
 

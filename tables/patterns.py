@@ -29,7 +29,7 @@ _CLOCK = r"[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
 _DATE = f"^{_DAY}$"
 _LOCAL = f"^{_DAY}{_CLOCK}$"
 _ZONED = rf"^{_DAY}{_CLOCK} ?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])$"
-_TRUE, _FALSE = r"(?i)^true$", r"(?i)^false$"
+_TRUTH = r"(?i)^(true|false)$"
 _YES, _NO = r"(?i)^(true|t|yes|y|1|1\.0)$", r"(?i)^(false|f|no|n|0|0\.0)$"
 # ISO 8601, days and below; signs within, as java.time.Duration and our own CSV write them.
 _ISO_SPAN = r"^-?P(-?[0-9]{1,6}D)?(T(-?[0-9]{1,8}H)?(-?[0-9]{1,8}M)?(-?[0-9]{1,10}(\.[0-9]{1,9})?S)?)?$"
@@ -81,22 +81,22 @@ class Patterns:
     @cached_property
     def date(self) -> Mask:
         """ISO 8601 days."""
-        return self._existing(self.match(_DATE))
+        return self._existing(_DATE)
 
     @cached_property
     def local(self) -> Mask:
         """ISO 8601 days with a time of day and no zone."""
-        return self._existing(self.match(_LOCAL))
+        return self._existing(_LOCAL)
 
     @cached_property
     def zoned(self) -> Mask:
         """ISO 8601 days with a time of day and an offset from UTC."""
-        return self._existing(self.match(_ZONED))
+        return self._existing(_ZONED)
 
     @cached_property
     def truth(self) -> Mask:
         """The words true and false."""
-        return self.match(_TRUE) | self.match(_FALSE)
+        return self.match(_TRUTH)
 
     @cached_property
     def yes(self) -> Mask:
@@ -111,8 +111,10 @@ class Patterns:
     @cached_property
     def span(self) -> Mask:
         """Lengths of time, ISO 8601 ("PT90M") or as pandas writes them ("1 days 02:00:00")."""
-        iso = self.match(_ISO_SPAN) & self.match("[0-9]")
-        return iso & ~self.match("T$") | self.match(_CLOCK_SPAN)
+        iso = self.match(_ISO_SPAN)
+        if iso.any():
+            iso &= self.match("[0-9]") & ~self.match("T$")
+        return iso | self.match(_CLOCK_SPAN)
 
     @cached_property
     def code(self) -> Mask:
@@ -166,7 +168,16 @@ class Patterns:
             values[i] = _span(self.texts[int(i)].as_py())
         return values
 
-    def _existing(self, mask: Mask) -> Mask:
+    @cached_property
+    def _dashed(self) -> bool:
+        # Most columns hold no day at all, which a short pattern tells sooner than three long ones.
+        return bool(self.match("^[0-9]{4}-").any())
+
+    def _existing(self, pattern: str) -> Mask:
+        """Which texts match the pattern of a day and name one that exists."""
+        mask = self.match(pattern) if self._dashed else np.zeros(len(self), dtype=np.bool_)
+        if not mask.any():
+            return mask
         leap = mask & self.match(r"^[0-9]{4}-02-29")
         for i in np.flatnonzero(leap):
             year = int(self.texts[int(i)].as_py()[:4])

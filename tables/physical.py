@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,12 @@ from tables.arrow import doubles
 from tables.facts import on_grid
 from tables.headers import check_keys
 from tables.patterns import Mask
-from tables.tableset import Table
+from tables.tableset import Table, TableSet
 from tables.text import Texts, parse, string_array
 
 _DAY = 86_400_000_000
+# What `canonical` gave: every part of an upload's journey asks for it, and sorting is dear.
+_CANONICAL: WeakSet[Array] = WeakSet()
 _WHOLE = (Storage.INT64, Storage.DECIMAL, Storage.DATE, Storage.DATETIME, Storage.DURATION)
 
 
@@ -61,24 +64,41 @@ def normalised(table: Table) -> Table:
 
 
 def _normal(field: str, array: Array) -> Array:
-    if array.storage is Storage.DOUBLE:
-        return doubles(field, array.values, array.is_valid())
-    return canonical(array)
+    if array.storage is not Storage.DOUBLE:
+        return canonical(array)
+    # Null cells hold 0.
+    return array if np.isfinite(array.values).all() else doubles(field, array.values, array.is_valid())
+
+
+def canonical_tables(tableset: TableSet) -> TableSet:
+    """The tables with every array as `canonical` gives it."""
+    return TableSet(
+        {
+            table.schema.name: Table(table.schema, {n: canonical(a) for n, a in table.arrays.items()})
+            for table in tableset
+        }
+    )
 
 
 def canonical(array: Array) -> Array:
     """Strings and lists with a sorted dictionary of the texts they use; other arrays as they are."""
+    if array.storage not in (Storage.STRING, Storage.STRING_LIST) or array in _CANONICAL:
+        return array
+    done = _canonical(array)
+    _CANONICAL.add(done)
+    return done
+
+
+def _canonical(array: Array) -> Array:
     if array.storage is Storage.STRING_LIST:
         assert array.offsets is not None
         every = np.ones(array.values.size, dtype=np.bool_)
-        codes = string_array(list(array.dictionary or ()), array.values.astype(np.int64), every)
+        codes = string_array(array.dictionary or (), array.values, every)
         return Array(array.storage, codes.values, array.valid, codes.dictionary, array.offsets)
-    if array.storage is not Storage.STRING:
-        return array
     if array.dictionary is not None:
-        return string_array(list(array.dictionary), array.values.astype(np.int64), array.is_valid())
-    texts, indices = np.unique(array.values.astype(object), return_inverse=True)
-    return string_array(texts.tolist(), indices.astype(np.int64), array.is_valid())
+        return string_array(array.dictionary, array.values, array.is_valid())
+    coded = pa.array(array.values, pa.large_string()).dictionary_encode()
+    return string_array(coded.dictionary, coded.indices.to_numpy(), array.is_valid())
 
 
 def _convert(table: str, array: Array, source: Column, target: Column) -> Array:

@@ -8,13 +8,14 @@ like) are null in columns of numbers and dates, and text elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kohort.columns import Array
 from kohort.problem import Problem
@@ -201,17 +202,29 @@ class _Parser:
         return Array.make(storage, cells[indices], fits[indices])
 
     def _strings(self) -> Array:
-        return string_array(self.source.texts.to_pylist(), self.source.indices, self.source.valid)
+        return string_array(self.source.texts, self.source.indices, self.source.valid)
 
 
-def string_array(texts: list[str], indices: npt.NDArray[np.int64], valid: Mask) -> Array:
-    """A STRING array whose dictionary holds the used texts, each once, sorted.
+def string_array(
+    texts: Sequence[str] | pa.Array, indices: npt.NDArray[np.integer[Any]], valid: Mask
+) -> Array:
+    """A STRING array whose dictionary holds the used texts, each once, sorted; null cells point anywhere.
 
     Sorting hides the order of rows and makes equal columns equal bytes.
     """
-    used = np.zeros(len(texts), dtype=np.bool_)
-    used[indices[valid]] = True
-    kept = sorted({texts[i] for i in np.flatnonzero(used)})
-    position = {text: i for i, text in enumerate(kept)}
-    lookup = np.array([*(position.get(text, 0) for text in texts), 0], dtype=np.int64)
-    return Array.make(Storage.STRING, lookup[np.where(valid, indices, len(texts))], valid, dictionary=kept)
+    given = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
+    whole = bool(valid.all())
+    used = np.zeros(len(given), dtype=np.bool_)
+    used[indices if whole else indices[valid]] = True
+    places = np.flatnonzero(used)
+    # Arrow compares UTF-8, whose order is that of code points, as Python's.
+    order = pc.array_sort_indices(given.take(pa.array(places)))
+    places = places[order.to_numpy()]
+    kept = given.take(pa.array(places))
+    fresh = np.ones(places.size, dtype=np.bool_)
+    fresh[1:] = pc.not_equal(kept[1:], kept[:-1]).to_numpy(zero_copy_only=False)
+    lookup = np.zeros(len(given) + 1, dtype=Storage.STRING.dtype)
+    lookup[places] = np.cumsum(fresh) - 1
+    cells = lookup[indices if whole else np.where(valid, indices, len(given))]
+    distinct = kept if fresh.all() else kept.filter(pa.array(fresh))
+    return Array(Storage.STRING, cells, None if whole else valid, tuple(distinct.to_pylist()))
