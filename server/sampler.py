@@ -53,47 +53,59 @@ class Production:
     draws: Draws = field(default_factory=Draws)
     """Units drawn so far, whether or not they met the conditions."""
 
-    def __post_init__(self) -> None:
-        self._messages = self._run()
+    ended: bool = False
+    """Whether the last step was the last."""
 
-    def step(self) -> Message | None:
-        """The next message; None at the end, or once stopped."""
-        return None if self.draws.stopped else next(self._messages, None)
+    def __post_init__(self) -> None:
+        self._steps = self._run()
+
+    def step(self) -> list[Message]:
+        """The next messages, no more than of one batch; none once it has ended or was stopped.
+
+        What comes before the first batch and after the last is made with it: each step waits for a thread.
+        """
+        return [] if self.draws.stopped else next(self._steps, [])
 
     def stop(self) -> None:
         """Makes no more, even where a unit is being drawn again and again; from any thread."""
         self.draws.stopped = True
 
-    def _run(self) -> Iterator[Message]:
-        for data in self.encoder.begin():
-            yield Message(data)
+    def _run(self) -> Iterator[list[Message]]:
         asked = self.asked
+        made = [Message(data) for data in self.encoder.begin()]
         units = self.model.program.units(asked.spec, asked.start, asked.count, self.draws)
         batches = rebatch(units, self.max_rows)
-        done, drawn = asked.start, 0
+        done, drawn, stop = asked.start, 0, asked.start + asked.count
         while True:
             began = time.perf_counter()
             # Raises CONDITION_UNSATISFIED after the last unit that could be drawn.
             batch = next(batches, None)
             generated = time.perf_counter()
-            if batch is None:
+            if batch is not None:
+                new, done = max(0, batch.next_unit - done), max(done, batch.next_unit)
+                self.model.saw(new, generated - began)
+                self.rows[batch.table] += batch.row_count
+                about = Message(b"", batch.row_count, new, self.draws.drawn - drawn, generated - began)
+                drawn = self.draws.drawn
+                made += self._encode(batch, about)
+            if batch is None or batch.next_unit >= stop:
                 break
-            new, done = max(0, batch.next_unit - done), max(done, batch.next_unit)
-            self.model.saw(new, generated - began)
-            self.rows[batch.table] += batch.row_count
-            made = Message(b"", batch.row_count, new, self.draws.drawn - drawn, generated - began)
-            drawn = self.draws.drawn
-            yield from self._encode(batch, made)
-        for data in self.encoder.end():
-            yield Message(data)
+            if made:
+                yield made
+                made = []
+        made += [Message(data) for data in self.encoder.end()]
+        self.ended = True
+        yield made
 
-    def _encode(self, batch: Batch, made: Message) -> Iterator[Message]:
+    def _encode(self, batch: Batch, about: Message) -> list[Message]:
         began = time.perf_counter()
-        for data in self.encoder.batch(batch):
-            now = time.perf_counter()
-            yield replace(made, data=data, encode_seconds=now - began)
-            # What was made is told once, however many messages it takes.
-            made, began = Message(b""), time.perf_counter()
+        pieces = list(self.encoder.batch(batch))
+        seconds = time.perf_counter() - began
+        # What was made is told once, however many messages it takes.
+        return [
+            Message(data) if i else replace(about, data=data, encode_seconds=seconds)
+            for i, data in enumerate(pieces)
+        ]
 
 
 async def stream(
@@ -107,27 +119,29 @@ async def stream(
     sent_rows = metrics.sample_rows.labels(format_name)
     sent_bytes = metrics.sample_bytes.labels(format_name)
 
-    def step(asked: float) -> Message | None:
+    def step(asked: float) -> list[Message]:
         queue_seconds.observe(time.perf_counter() - asked)
         return production.step()
 
-    def ahead() -> asyncio.Task[Message | None]:
-        return asyncio.create_task(threads.run(step, time.perf_counter()))
-
-    pending = ahead()
+    # The first rows of one stream do not wait for those of all others.
+    pending = asyncio.create_task(threads.run(step, time.perf_counter()))
     try:
-        while (message := await pending) is not None:
-            pending = ahead()
-            if message.rows:
-                generate_seconds.observe(message.generate_seconds)
-                encode_seconds.observe(message.encode_seconds)
-            began = time.perf_counter()
-            yield message.data
-            write_seconds.observe(time.perf_counter() - began)
-            sent_rows.inc(message.rows)
-            metrics.sample_units.inc(message.units)
-            metrics.sample_drawn_units.inc(message.drawn)
-            sent_bytes.inc(len(message.data))
+        ended = False
+        while not ended and (messages := await pending):
+            ended = production.ended
+            if not ended:
+                pending = asyncio.create_task(threads.run_behind(step, time.perf_counter()))
+            for message in messages:
+                if message.rows:
+                    generate_seconds.observe(message.generate_seconds)
+                    encode_seconds.observe(message.encode_seconds)
+                began = time.perf_counter()
+                yield message.data
+                write_seconds.observe(time.perf_counter() - began)
+                sent_rows.inc(message.rows)
+                metrics.sample_units.inc(message.units)
+                metrics.sample_drawn_units.inc(message.drawn)
+                sent_bytes.inc(len(message.data))
     finally:
         # Synchronous: an await here would itself be cancelled with the call.
         production.stop()
@@ -135,6 +149,6 @@ async def stream(
         pending.add_done_callback(_retrieve)
 
 
-def _retrieve(task: asyncio.Task[Message | None]) -> None:
+def _retrieve(task: asyncio.Task[list[Message]]) -> None:
     if not task.cancelled():
         task.exception()

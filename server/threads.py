@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import queue
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import ParamSpec, TypeVar
+from itertools import count
+from typing import Any, ParamSpec, TypeVar
 
 from kohort.problem import Problem
 
@@ -28,6 +30,11 @@ class Threads:
     def __init__(self, name: str, size: int, patience_s: float | None = None) -> None:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=f"kohort-{name}")
         self._patience_s = patience_s
+        self._numbers = count()
+        # Rank, order of arrival, where the result goes, the work.
+        self._waiting: queue.PriorityQueue[tuple[int, int, Future[Any], Callable[[], Any]]] = (
+            queue.PriorityQueue()
+        )
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `work` on a thread. A caller that leaves goes on at once; the work still ends by itself.
@@ -35,16 +42,39 @@ class Threads:
         Raises:
             Problem: STORE_UNAVAILABLE when the patience is over; the work may still succeed.
         """
-        context = contextvars.copy_context()
-        call = partial(context.run, partial(work, *args, **kwargs))
+        return await self._run(0, partial(work, *args, **kwargs))
+
+    async def run_behind(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for work that gives way to all that `run` brings, such as one of very many batches."""
+        return await self._run(1, partial(work, *args, **kwargs))
+
+    async def _run(self, rank: int, work: Callable[[], T]) -> T:
+        future: Future[T] = Future()
+        call = partial(contextvars.copy_context().run, work)
+        self._waiting.put((rank, next(self._numbers), future, call))
+        self._pool.submit(self._next)
         try:
             async with asyncio.timeout(self._patience_s) as patience:
-                return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+                return await asyncio.wrap_future(future)
         except TimeoutError:
             if not patience.expired():  # the work's own
                 raise
             raise Problem("STORE_UNAVAILABLE", "the store takes too long to answer") from None
 
+    def _next(self) -> None:
+        """Does what is most urgent: for each that waits this is called once."""
+        _, _, future, call = self._waiting.get_nowait()
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = call()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
     def close(self) -> None:
         """Drops what has not begun and waits for what has."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        while not self._waiting.empty():
+            self._waiting.get_nowait()[2].cancel()
