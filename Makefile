@@ -73,7 +73,7 @@ ci: ## What CI runs
 	./.ci/run
 
 ##@ Change
-.PHONY: format proto lock docs bench bench-clients bench-evaluation bench-quality clean
+.PHONY: format proto lock docs bench bench-clients bench-evaluation bench-quality bench-train clean
 format: setup ## Format Python and protos
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
@@ -110,6 +110,9 @@ bench-evaluation: setup ## What an evaluation of 50,000 rows costs, part by part
 
 bench-quality: setup $(PEERS)/.ready ## Generators beside their peers; hours, resumable (ARGS="--seeds 1 --tables heart"); writes docs/benchmarks.md
 	PEERS=$(PEERS) nice -n 10 $(BIN)/python -m benchmarks.quality run $(ARGS)
+
+bench-train: setup ## Training beside ctgan: steps, encoding, quality at equal epochs; resumable (ARGS="--only steps")
+	$(BIN)/python -m benchmarks.training run $(ARGS)
 
 # torchvision and torchaudio come with the peers' dependencies and break the import where they do not fit torch.
 $(PEERS)/.ready: requirements/peers.txt
