@@ -45,6 +45,7 @@ def _facts(manifest: Manifest) -> str:
         "Trainer": manifest.trainer,
         "Seed of training": manifest.seed,
         "Program": manifest.program_name,
+        "Arithmetic of the network": manifest.program.get("variant", "fp32"),
         "Unit": manifest.program.get("unit", "row"),
         **{f"Lineage: {key}": value for key, value in sorted(manifest.lineage.items())},
     }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from exporters.decode import cell_type, write_decoding
 from exporters.graph import GraphBuilder
 from kohort.schema import Handling, Storage, TableSchema
-from trainers.base import ConditionalGenerator, Generator, Given, Noise
+from trainers.base import ConditionalGenerator, Generator, Given, Noise, variant_of
 from trainers.encoding import Encoding, names_of
 
 GIVEN = Given("given", "mask", "temperature", "top_p")
@@ -42,6 +42,8 @@ class Exported:
     outputs: tuple[Output, ...]
     """The modelled columns in schema order."""
     noise: Noise
+    variant: str
+    """See `trainers.base.variant_of`."""
     dictionaries: Mapping[str, tuple[str, ...]]
     """Strings by column."""
     nodes: int
@@ -104,6 +106,7 @@ def export(generator: Generator, schema: TableSchema) -> Exported:
         table=schema.name,
         outputs=tuple(outputs),
         noise=noise,
+        variant=variant_of(generator),
         nodes=nodes,
         dictionaries={
             column.column: tuple(str(value) for value in column.values)

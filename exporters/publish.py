@@ -140,6 +140,8 @@ def _program(exported: Exported, encoding: Encoding, info: TrainerInfo) -> dict[
             "normals": exported.noise.normals,
         },
     }
+    if exported.variant != "fp32":
+        program["variant"] = exported.variant
     if exported.given:
         program |= {
             "version": 2,

@@ -89,6 +89,7 @@ FINDING_REASONS = frozenset(
         "QUASI_IDENTIFIER",
         "ALERT_RAISED",
         "EVALUATION_INCOMPLETE",
+        "PRECISION_KEPT",
     }
 )
 """Reasons that only `Finding` carries."""

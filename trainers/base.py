@@ -268,6 +268,11 @@ class Generator(Protocol):
         """The same by the trained model itself (torch or numpy), without the graph."""
 
 
+def variant_of(generator: Generator) -> str:
+    """What the generator's network computes in: "fp32", or "int8" where it says so by a `variant`."""
+    return str(getattr(generator, "variant", "fp32"))
+
+
 @dataclass(frozen=True)
 class Given:
     """Inputs of a graph that completes rows, as tensor names (each float32 but for those said)."""

@@ -9,7 +9,7 @@ imported and nothing is copied.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -33,8 +33,10 @@ from trainers.checkpoint import Checkpoint
 from trainers.conditions import Conditions, RowSampler
 from trainers.encoding import Encoding
 from trainers.heads import Classes, Layout, class_limit
+from trainers.lossless import at_precision
 from trainers.modes import Modes
-from trainers.parameters import embedding, epochs, max_categories, widths
+from trainers.parameters import embedding, epochs, max_categories, precision, widths
+from trainers.quantised import Dense, IntegerNetwork
 from trainers.rows import EncodedRows, encode_rows
 from trainers.search import DOUBLE, cast, flatten, gather, write_locate
 
@@ -71,6 +73,7 @@ _PARAMETERS = (
     ),
     Parameter("pac", ParameterType.INTEGER, 10, "Rows that the discriminator judges together.", 1, 1_000),
     max_categories(512),
+    precision(),
 )
 
 
@@ -87,6 +90,13 @@ class CtganGenerator:
     conditions: Conditions
     network: nn.Module
     embedding_dim: int
+    integers: IntegerNetwork | None = None
+    """The network in whole numbers, where that is what runs."""
+
+    @property
+    def variant(self) -> str:
+        """See `trainers.base.variant_of`."""
+        return "fp32" if self.integers is None else "int8"
 
     @property
     def noise(self) -> Noise:
@@ -106,12 +116,27 @@ class CtganGenerator:
         features = self.layout.read(outputs, uniform, first=int(self.conditions.width > 0))
         return [features[place] for place in range(len(features))]
 
+    def in_integers(self, uniform: Floats, normal: Floats) -> CtganGenerator:
+        """The same with the network in whole numbers; scales are measured on the noise of some units."""
+        width = self.conditions.width
+        layers = []
+        for weight, bias in _folded(self.network):
+            dense = weight.shape[1] - width
+            layers.append(Dense(weight[:, :dense], weight[:, dense:].T + bias if width else bias[None]))
+        integers = IntegerNetwork.of(layers, normal, self._asked(uniform), passing=True)
+        return replace(self, integers=integers)
+
+    def _asked(self, uniform: Floats) -> Indices | None:
+        return self.conditions.ask(uniform[:, 0]) if self.conditions.width else None
+
     def _write_network(self, ops: Ops, uniform: str, normal: str) -> str:
         width = self.conditions.width
         asked = ""
         if width:
             u = cast(ops, flatten(ops, ops.slice(uniform, 0, 1)), DOUBLE)
             asked = write_locate(ops, u, self.conditions.sampling_edges)
+        if self.integers is not None:
+            return self.integers.write(ops, normal, asked)
         x, layers = normal, _folded(self.network)
         for place, (weight, bias) in enumerate(layers):
             # Every layer sees the condition last; a one-hot vector times weights is a row of them.
@@ -125,6 +150,8 @@ class CtganGenerator:
     def _run_network(self, uniform: Floats, normal: Floats) -> Floats:
         import torch
 
+        if self.integers is not None:
+            return self.integers.run(normal, self._asked(uniform))
         parts = []
         for start in range(0, normal.shape[0], _CHUNK):
             inputs = torch.from_numpy(normal[start : start + _CHUNK])
@@ -175,6 +202,7 @@ class CtganTrainer:
         given = dict(request.parameters)
         g_dims, d_dims = given.pop("generator_dim"), given.pop("discriminator_dim")
         log_frequency, most = given.pop("log_frequency"), given.pop("max_categories")
+        wished = given.pop("precision")
         settings, device = Settings(**given), torch.device(request.device)
 
         rng = np.random.default_rng(request.seed)
@@ -204,7 +232,8 @@ class CtganTrainer:
 
             checkpoint = Checkpoint.of(request, hooks, self.info.name, alphas, ones)
             game.play(request.seed, hooks, checkpoint, lambda: finished(twin(game, "generator")))
-            return finished(game)
+            played = finished(game)
+        return at_precision(played, wished, request.seed, hooks)
 
 
 def _layout(rows: EncodedRows, request: FitRequest, most: int, hooks: Hooks) -> Layout:

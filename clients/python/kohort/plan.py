@@ -17,6 +17,9 @@ from kohort.noise import MAX_BLOCK, SCHEMES
 from kohort.problem import Problem
 from kohort.schema import Column, Handling, Storage, TableSchema
 
+VARIANTS = ("fp32", "int8")
+"""What networks of graphs may compute in."""
+
 MAX_STREAM = 1 << 32
 """Streams of graphs lie up to here; those above are the runtime's own."""
 
@@ -54,6 +57,8 @@ class Plan:
     """The inputs of the given graph."""
     temperature: bool
     """Whether temperature and top-p do what they say."""
+    variant: str
+    """One of `VARIANTS`."""
 
     @property
     def graphs(self) -> set[str]:
@@ -76,6 +81,9 @@ def read_plan(manifest: Manifest) -> Plan:
     )
     if [table.name for table in manifest.schema] != [program.get("table")]:
         raise invalid("manifest.program.table", "is not the only table of the schema")
+    variant = program.get("variant", VARIANTS[0])
+    if variant not in VARIANTS:
+        raise invalid("manifest.program.variant", f"is none of {', '.join(VARIANTS)}")
     table = manifest.schema.tables[0]
     modelled = tuple(c for c in table.emitted if c.handling is not Handling.REGENERATE)
     if not modelled or any(c.storage not in ELEMENTS for c in modelled):
@@ -105,6 +113,7 @@ def read_plan(manifest: Manifest) -> Plan:
         given_graph,
         features,
         temperature,
+        variant,
     )
 
 

@@ -6,6 +6,7 @@
     table     the table that is emitted
     graph     the file of the graph, such as "graphs/main.onnx"
     noise     scheme (1 or 2), stream, block (units per run), uniforms, normals
+    variant   "fp32", or "int8" where the network is one of whole numbers; absent: "fp32"
 
 The graph takes `uniform` float32 [block, uniforms] and `normal` float32
 [block, normals]; one of them is absent when its count is 0. For the j-th column
@@ -81,7 +82,7 @@ class SinglePass:
         self._session = session_factory(graphs[plan.graph])
         self._factory, self._given_graph = session_factory, graphs.get(plan.given_graph, b"")
         self._opening = Lock()
-        self.fingerprint = runtime_fingerprint(manifest.content_digest, self._session)
+        self.fingerprint = runtime_fingerprint(manifest.content_digest, self._session, plan.variant)
 
     @cached_property
     def _given_session(self) -> Session:

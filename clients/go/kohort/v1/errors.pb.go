@@ -210,6 +210,8 @@ const (
 	ErrorReason_ERROR_REASON_ALERT_RAISED ErrorReason = 137
 	// Findings: the model was published without an evaluation, or with a part of it.
 	ErrorReason_ERROR_REASON_EVALUATION_INCOMPLETE ErrorReason = 138
+	// Findings: arithmetic of less precision was asked for and would have changed the model's distributions.
+	ErrorReason_ERROR_REASON_PRECISION_KEPT ErrorReason = 139
 )
 
 // Enum value maps for ErrorReason.
@@ -303,6 +305,7 @@ var (
 		136: "ERROR_REASON_QUASI_IDENTIFIER",
 		137: "ERROR_REASON_ALERT_RAISED",
 		138: "ERROR_REASON_EVALUATION_INCOMPLETE",
+		139: "ERROR_REASON_PRECISION_KEPT",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                 0,
@@ -393,6 +396,7 @@ var (
 		"ERROR_REASON_QUASI_IDENTIFIER":            136,
 		"ERROR_REASON_ALERT_RAISED":                137,
 		"ERROR_REASON_EVALUATION_INCOMPLETE":       138,
+		"ERROR_REASON_PRECISION_KEPT":              139,
 	}
 )
 
@@ -427,7 +431,7 @@ var File_kohort_v1_errors_proto protoreflect.FileDescriptor
 
 const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"\x16kohort/v1/errors.proto\x12\tkohort.v1*\x84\x18\n" +
+	"\x16kohort/v1/errors.proto\x12\tkohort.v1*\xa6\x18\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\x1f\n" +
@@ -517,7 +521,8 @@ const file_kohort_v1_errors_proto_rawDesc = "" +
 	"\x19ERROR_REASON_BATCH_HALVED\x10\x87\x01\x12\"\n" +
 	"\x1dERROR_REASON_QUASI_IDENTIFIER\x10\x88\x01\x12\x1e\n" +
 	"\x19ERROR_REASON_ALERT_RAISED\x10\x89\x01\x12'\n" +
-	"\"ERROR_REASON_EVALUATION_INCOMPLETE\x10\x8a\x01Bh\n" +
+	"\"ERROR_REASON_EVALUATION_INCOMPLETE\x10\x8a\x01\x12 \n" +
+	"\x1bERROR_REASON_PRECISION_KEPT\x10\x8b\x01Bh\n" +
 	"\fio.kohort.v1B\vErrorsProtoP\x01Z=github.com/kohort-health/kohort/clients/go/kohort/v1;kohortv1\xaa\x02\tKohort.V1b\x06proto3"
 
 var (

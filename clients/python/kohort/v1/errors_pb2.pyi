@@ -204,6 +204,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Findings: a watched metric passed the threshold of an alert."""
     ERROR_REASON_EVALUATION_INCOMPLETE: _ErrorReason.ValueType  # 138
     """Findings: the model was published without an evaluation, or with a part of it."""
+    ERROR_REASON_PRECISION_KEPT: _ErrorReason.ValueType  # 139
+    """Findings: arithmetic of less precision was asked for and would have changed the model's distributions."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every stable reason. A failed call carries google.rpc.ErrorInfo with
@@ -395,4 +397,6 @@ ERROR_REASON_ALERT_RAISED: ErrorReason.ValueType  # 137
 """Findings: a watched metric passed the threshold of an alert."""
 ERROR_REASON_EVALUATION_INCOMPLETE: ErrorReason.ValueType  # 138
 """Findings: the model was published without an evaluation, or with a part of it."""
+ERROR_REASON_PRECISION_KEPT: ErrorReason.ValueType  # 139
+"""Findings: arithmetic of less precision was asked for and would have changed the model's distributions."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
