@@ -1,9 +1,9 @@
 """Whether a generator in whole numbers gives the distributions that it gives in floating point.
 
 Both turn the same noise into `UNITS` units. Every class's share, every number's
-distribution and every pair's rank correlation must lie as close together as
-those of two samples of that size from one generator do: who draws so many
-units cannot tell which it was.
+mean, variance and distribution and every pair's rank correlation must lie as
+close together as those of two samples of that size from one generator do: who
+draws so many units cannot tell which it was.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ def at_precision(generator: Quantisable, precision: str, seed: int, hooks: Hooks
     """
     if precision == "float32":
         return generator
-    hooks.phase("quantising")
     rng = np.random.default_rng([seed & (2**64 - 1), UNITS])
     reduced = generator.in_integers(*_noise(generator, _MEASURED, rng))
     exact, near = [], []
@@ -76,8 +75,10 @@ def departures(exact: Features, near: Features) -> dict[int, float]:
     n = len(exact[0])
     found: dict[int, float] = {}
     for place, (a, b) in enumerate(zip(exact, near, strict=True)):
-        far = _classes(a, b) / ERRORS if a.dtype == np.int64 else _numbers(a, b) / KOLMOGOROV
-        found[place] = far
+        if a.dtype == np.int64:
+            found[place] = _classes(a, b) / ERRORS
+        else:
+            found[place] = max(_numbers(a, b) / KOLMOGOROV, _moments(a, b) / ERRORS)
     between = np.abs(_correlations(exact) - _correlations(near)).max(axis=1) / np.sqrt(2 / n) / ERRORS
     return {place: max(far, between[place]) for place, far in found.items() if max(far, between[place]) > 1}
 
@@ -97,6 +98,16 @@ def _numbers(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
     points = np.sort(np.concatenate([a, b]))
     steps = [np.searchsorted(np.sort(x), points, side="right") for x in (a, b)]
     return float(np.abs(steps[0] - steps[1]).max() / np.sqrt(2 * len(a)))
+
+
+def _moments(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
+    """How far mean and variance lie apart, in standard errors of two samples."""
+    centre, far = a.mean(), 0.0
+    for power in (1, 2):
+        one, two = (a - centre) ** power, (b - centre) ** power
+        error = np.sqrt((one.var() + two.var()) / len(a))
+        far = max(far, abs(one.mean() - two.mean()) / max(error, 1e-300))
+    return float(far)
 
 
 def _correlations(features: Features) -> Doubles:

@@ -284,7 +284,7 @@ def test_checkpoints_while_training_change_nothing(
 def test_parameters_are_those_of_ctgan() -> None:
     info = registry.trainer("ctgan").info
     found = info.resolve({})
-    assert found.pop("max_categories") == 512
+    assert (found.pop("max_categories"), found.pop("precision")) == (512, "float32")
     assert found == {
         "epochs": 300,
         "batch_size": 500,
