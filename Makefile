@@ -99,8 +99,9 @@ lock: $(TOOLS)/.ready ## Resolve the dependencies anew
 docs: setup ## Write the generated pages of docs/
 	$(BIN)/python tools/reference.py
 
-bench: setup ## Sampling benchmarks, as ratios in one run; writes benchmarks/RESULTS.md
-	$(BIN)/python -m benchmarks.sampling $(ARGS)
+bench: setup ## The design's numbers as ratios in one run, half an hour (ARGS="--quick"); writes benchmarks/RESULTS.md
+	@$(MAKE) $(PEERS)/.ready || echo "without peers: their environment could not be made" >&2
+	PEERS=$(PEERS) $(BIN)/python -m benchmarks.run $(ARGS)
 
 bench-clients: setup ## Rows per second in each language (ARGS="--rows 100000"); writes docs/clients.md
 	$(BIN)/python -m benchmarks.clients $(ARGS)
@@ -119,7 +120,7 @@ $(PEERS)/.ready: requirements/peers.txt
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
 	$(PEERS)/bin/python -c 'import mostlyai.engine' 2> /dev/null || $(PEERS)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio
-	$(PEERS)/bin/python -c 'import mostlyai.engine, ctgan'
+	$(PEERS)/bin/python -c 'import mostlyai.engine, ctgan, sdv'
 	@touch $@
 
 clean: ## Remove what was built, demo output and local data (not .venv)

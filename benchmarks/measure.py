@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,16 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a candidate in a process of its own says about one run of it."""
+
+    rows: int
+    cpu: float
+    """CPU seconds of its process."""
+    wall: float
 
 
 @dataclass(frozen=True)
@@ -26,35 +37,63 @@ class Timing:
         """Medians with their range."""
         return f"{spread(self.per_cpu)} rows/cpu-s, {spread(self.per_wall)} rows/s"
 
+    def plain(self) -> dict[str, dict[str, float]]:
+        """The same as numbers."""
+        return {"rows_per_cpu_second": summary(self.per_cpu), "rows_per_second": summary(self.per_wall)}
+
+    @property
+    def costs(self) -> list[float]:
+        """Microseconds of CPU per row, one figure per repeat."""
+        return [1e6 / rate for rate in self.per_cpu]
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """The median and the range, as numbers."""
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
 
 def spread(values: Sequence[float], digits: int = 0) -> str:
     """The median and the range."""
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 
+def cpu_seconds(*processes: psutil.Process | None) -> float:
+    """CPU seconds of this process and of those, all their threads."""
+    total = time.process_time()
+    for process in processes:
+        if process is None:
+            continue
+        if sys.platform == "linux":
+            # The process's own clock counts nanoseconds; /proc counts hundredths of a second.
+            total += time.clock_gettime((~process.pid << 3) | 2)
+        else:
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
 def interleave(
-    candidates: Mapping[str, Callable[[], int]], repeats: int, server: psutil.Process | None = None
+    candidates: Mapping[str, Callable[[], int | Told]],
+    repeats: int,
+    *servers: psutil.Process | None,
+    warm: bool = True,
 ) -> dict[str, Timing]:
     """Runs every candidate once per repeat, in turn, so that a slow minute hits all of them.
 
-    A candidate returns the rows it made. CPU seconds are those of this process
-    and, where given, of the server's.
+    A candidate returns the rows it made, or what another process told of it.
+    CPU seconds are those of this process and, where given, of servers.
     """
-    own = psutil.Process()
-
-    def cpu() -> float:
-        times = [p.cpu_times() for p in (own, server) if p is not None]
-        return sum(t.user + t.system for t in times)
-
     found: dict[str, Timing] = {name: Timing([], []) for name in candidates}
-    for run in candidates.values():
+    for run in candidates.values() if warm else ():
         run()  # Warm: caches, lazy imports, first allocations.
     for _ in range(repeats):
         for name, run in candidates.items():
-            wall, used = time.perf_counter(), cpu()
-            rows = run()
-            found[name].per_cpu.append(rows / max(cpu() - used, 1e-9))
-            found[name].per_wall.append(rows / (time.perf_counter() - wall))
+            wall, used = time.perf_counter(), cpu_seconds(*servers)
+            made = run()
+            if not isinstance(made, Told):
+                made = Told(made, cpu_seconds(*servers) - used, time.perf_counter() - wall)
+            found[name].per_cpu.append(made.rows / max(made.cpu, 1e-9))
+            found[name].per_wall.append(made.rows / max(made.wall, 1e-9))
     return found
 
 
@@ -64,6 +103,30 @@ def ratio(of: Timing, to: Timing) -> tuple[float, float]:
         statistics.median(of.per_cpu) / statistics.median(to.per_cpu),
         statistics.median(of.per_wall) / statistics.median(to.per_wall),
     )
+
+
+def compared(of: Timing, to: Timing) -> dict[str, dict[str, float]]:
+    """Ratios of medians, per CPU second and wall, with the range of the ratios within one repeat."""
+    cpu, wall = ratio(of, to)
+    found = {}
+    for name, median, ours, theirs in (
+        ("cpu", cpu, of.per_cpu, to.per_cpu),
+        ("wall", wall, of.per_wall, to.per_wall),
+    ):
+        paired = [a / b for a, b in zip(ours, theirs, strict=True)]
+        found[name] = {"median": median, "low": min(paired), "high": max(paired)}
+    return found
+
+
+Row = tuple[str, str, str, str, str, str]
+"""A row of the design's table: what, per CPU second, wall, floor, aim, reached."""
+
+
+def reached(value: float, floor: float, aim: float, *, lower: bool = False) -> str:
+    """Whether a figure meets its aim, its floor or neither; `lower` where less is better."""
+    if lower:
+        value, floor, aim = -value, -floor, -aim
+    return "aim" if value >= aim else "floor" if value >= floor else "BELOW FLOOR"
 
 
 def machine() -> str:

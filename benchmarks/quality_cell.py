@@ -115,33 +115,16 @@ def kohort_model(name: str, path: Path) -> Callable[[pd.DataFrame, int], Fitted]
 
     def fit(_: pd.DataFrame, seed: int) -> Fitted:
         import kohort
-        from exporters.publish import export_bundle
-        from kohort.schema import SchemaOverrides, TableOverride
-        from tables.infer import infer, physicalise_all
-        from tables.readers import read_file
-        from tables.split import split_by_patient
-        from tables.tableset import TableSet
-        from trainers.base import FitRequest, Hooks, Progress
-        from trainers.registry import trainer as trainer_of
+        from benchmarks.fitting import learn, request
+        from trainers.base import Hooks, Progress
 
-        table = read_file(path, "parquet", "patients")
-        keyed = PATIENT in table.arrays
-        overrides = SchemaOverrides(tables=(TableOverride("patients", subject_key=PATIENT),) if keyed else ())
-        tables = TableSet({"patients": table})
-        schema = infer(tables, overrides=overrides).schema
-        parts = split_by_patient(
-            physicalise_all(tables, schema), salt=f"quality {seed}", holdout=0.0, validation=0.1
-        )
-        trainer = trainer_of(name)
-        parameters = trainer.info.resolve({})
+        asked, schema = request(path, name, seed, subject=PATIENT)
         last: list[Progress] = []
-        request = FitRequest(parts.train, parts.validation, parameters, seed)
-        generator = trainer.fit(request, Hooks(progress=last.append))
+        learned = learn(asked, schema, name, Hooks(progress=last.append))
         before, began = cpu_seconds(), time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / "model.kohort"
-            privacy = {"differentially_private": False, "epsilon": None, "delta": None, "min_patients_per_value": 5, "statement": ""}  # fmt: skip
-            export_bundle(generator, schema, trainer.info, parameters, seed, privacy, [], {}, bundle)
+            learned.export(bundle)
             size = bundle.stat().st_size
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

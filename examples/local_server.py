@@ -31,7 +31,8 @@ class LocalServer:
         """The process, while it is ours to end."""
         self._flags = flags
         # The packages of this checkout first, whatever else is installed.
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        packages = os.pathsep.join(map(str, (ROOT, ROOT / "clients" / "python")))
+        self._environment = {**os.environ, "PYTHONPATH": packages, **(environment or {})}
 
     def start(self, timeout: float = 60) -> Self:
         """Starts it and waits until it answers. Raises RuntimeError, with its log, when it does not."""

@@ -1,0 +1,248 @@
+"""RESULTS.md from what was measured: the design's whole table first, then what is behind it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks import quality_rows
+from benchmarks.measure import Row, reached
+
+Results = Mapping[str, Any]
+
+TITLES = ("what", "per CPU second", "wall", "floor", "aim", "reached")
+
+
+def page(results: Results) -> str:
+    """The whole page."""
+    sampling = results.get("sampling", {})
+    lines = [
+        "# Results",
+        "",
+        f"Written by `make bench` on {results['date']}; do not edit. The numbers are in `results.json`.",
+        f"Machine: {results['machine']}. The run took {results['minutes']:.0f} minutes.",
+    ]
+    if "rivals" in sampling:
+        lines += [
+            f"Medians (range) of {sampling['repeats']} interleaved repeats of {sampling['rows']:,} rows on one thread; a ratio is of medians,",
+            f"its range that of the ratios within a repeat. encounters_20k.parquet: {sampling['columns']} columns,",
+            f"{sampling['discrete']} discrete. CPU seconds are those of all processes of a side together.",
+        ]
+    if results.get("quick"):
+        lines += ["", "**Quick mode: these figures mean nothing.**"]
+    lines += ["", "## The design's table", "", *table(TITLES, design(results)), ""]
+    for part in (_rivals, _graph, _stages, _formats, _shapes, _concurrency, _training):
+        lines += part(results)
+    lines += _left_out(results)
+    return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a markdown table."""
+    return [
+        "| " + " | ".join(titles) + " |",
+        "|" + "---|" * len(titles),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def said(figure: Mapping[str, float], digits: int = 2) -> str:
+    """A median and its range."""
+    median, low, high = (f"{figure[name]:,.{digits}f}" for name in ("median", "low", "high"))
+    return median if low == high else f"{median} ({low}–{high})"
+
+
+def ratio_row(what: str, found: Mapping[str, Any] | None, floor: float, aim: float, why: str = "") -> Row:
+    """A row of a ratio that is to be large; without figures it says why."""
+    limits = (f"{floor:g}", f"{aim:g}")
+    if not found:
+        return (what, "", "", *limits, why or "not measured in this run")
+    return (
+        what,
+        said(found["cpu"]),
+        said(found["wall"]),
+        *limits,
+        reached(found["cpu"]["median"], floor, aim),
+    )
+
+
+def design(results: Results) -> list[Row]:
+    """Every row of the design's table."""
+    sampling = results.get("sampling", {})
+    missing = sampling.get("missing", {})
+    one = sampling.get("rivals", {}).get("1", {}).get("ratios", {})
+    graph = sampling.get("graph", {}).get("1", {}).get("ratios", {})
+    name = "Sample over gRPC ÷ `ctgan.CTGAN.sample`"
+    int8 = one.get("Kohort ctgan int8 ÷ ctgan.CTGAN")
+    rows = [
+        ratio_row(
+            f"{name}, fp32", one.get("Kohort ctgan ÷ ctgan.CTGAN"), 3, 5, missing.get("ctgan.CTGAN", "")
+        ),
+        ratio_row(f"{name}, int8 graph", int8, 3, 8, missing.get("ctgan int8", "")),
+        ratio_row("Sample over gRPC ÷ ONNX graph alone", graph.get("gRPC ÷ graph, ctgan"), 0.85, 0.92),
+        ratio_row("graph ÷ GEMM limit at minimum FLOPs", graph.get("graph ÷ GEMM limit, ctgan"), 0.5, 0.7),
+    ]
+    training = of_module("training", "summary", "make bench-train", "CTGAN training steps/s ÷ `ctgan`'s", "2")
+    rows += training[:1] + quality_rows.rows() + training[1:]
+    if not any("mostlyai" in row[0] and "time" in row[0] for row in training):
+        rows.append(quality_rows.training_time())
+    peer = next((ratio for key, ratio in one.items() if _frameless(key, "mostlyai-engine")), None)
+    rows.append(
+        ratio_row("its sampling ÷ mostlyai-engine's", peer, 5, 20, missing.get("mostlyai-engine", ""))
+    )
+    return rows + concurrency_rows(results)[0]
+
+
+def of_module(name: str, function: str, command: str, what: str, floor: str, *given: Any) -> list[Row]:
+    """The rows that another benchmark gives of what it has stored; one that says how to get them where it has nothing."""
+    try:
+        found: Callable[..., list[Row]] = getattr(importlib.import_module(f"benchmarks.{name}"), function)
+        rows = [_row(row) for row in found(*given)]
+    except (ImportError, AttributeError, FileNotFoundError):
+        rows = []
+    return rows or [(what, "", "", floor, "", f"not measured: {command}")]
+
+
+def concurrency_rows(results: Results) -> tuple[list[Row], list[Row]]:
+    """The rows of the design's table (first batch, memory), and the others."""
+    found = results.get("concurrency", {})
+    if not found or "failed" in found:
+        why = f"not measured: {found.get('failed', 'not in this run')}"
+        return [
+            ("first batch, model cached (ms)", "", "", "50", "10", why),
+            ("first batch, model cold (ms)", "", "", "500", "200", why),
+            ("memory growth over a 10-million-row stream (MiB)", "", "", "64", "1", why),
+        ], []
+    rows = of_module("concurrency", "rows", "make bench", "first batch, memory growth", "", found)
+    return [row for row in rows if row[3]], [row for row in rows if not row[3]]
+
+
+def _row(row: Sequence[str]) -> Row:
+    what, cpu, wall, floor, aim, state = (str(cell) for cell in row)
+    return (what, cpu, wall, floor, aim, state)
+
+
+def _frameless(key: str, rival: str) -> bool:
+    return key.endswith(f"÷ {rival}") and "DataFrame" not in key and "int8" not in key
+
+
+def _rates(rates: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (name, said(rate["rows_per_cpu_second"], 0), said(rate["rows_per_second"], 0))
+        for name, rate in rates.items()
+    ]
+    return [*table(("what", "rows per CPU second", "rows per second"), rows), ""]
+
+
+def _ratios(ratios: Mapping[str, Any]) -> list[str]:
+    rows = [(name, said(found["cpu"]), said(found["wall"])) for name, found in ratios.items()]
+    return [*table(("ratio", "per CPU second", "wall"), rows), ""]
+
+
+def _by_threads(found: Mapping[str, Any], title: str) -> list[str]:
+    lines = []
+    for threads, part in found.items():
+        name = "one thread" if threads == "1" else f"{threads} threads"
+        lines += [f"### {title}, {name}", "", *_ratios(part["ratios"]), *_rates(part["rates"])]
+    return lines
+
+
+def _rivals(results: Results) -> list[str]:
+    found = results.get("sampling", {}).get("rivals")
+    if not found:
+        return []
+    text = "With two threads a rival may use two inside an operator, and Kohort streams two halves of the units at once."
+    return ["## Beside what users would pick instead", "", text, "", *_by_threads(found, "Sample over gRPC")]
+
+
+def _graph(results: Results) -> list[str]:
+    found = results.get("sampling", {}).get("graph")
+    if not found:
+        return []
+    macs = ", ".join(f"{name} {count / 1e3:.0f}k" for name, count in found["1"].get("macs", {}).items())
+    text = f"Multiply-adds per row, at least: {macs}. The limit is the faster kernel on a 512 × 512 layer, rows of a block at once, in float32."
+    return ["## Beside the graph and the machine", "", text, "", *_by_threads(found, "The graph")]
+
+
+def _stages(results: Results) -> list[str]:
+    found = {k: v for k, v in results.get("stages", {}).items() if "stages" in v}
+    if not found:
+        return []
+    names = list(next(iter(found.values()))["stages"])
+    rows = [[name, *(said(part["stages"][name]) for part in found.values())] for name in names[:-1]]
+    for title, key in (("**sum**", "sum"), ("**Sample over gRPC**", "whole"), ("unexplained rest", "rest")):
+        cells = [part[key] for part in found.values()]
+        rows.append([title, *(said(c) if isinstance(c, Mapping) else f"{c:.2f}" for c in cells)])
+    rows.append(["to a DataFrame, on top", *(said(part["stages"]["DataFrame"]) for part in found.values())])
+    text = "Microseconds of CPU per row, one thread, each stage by itself; *columns* is what the program takes beyond noise and graph."
+    return ["## Where the time goes", "", text, "", *table(["stage", *found], rows), ""]
+
+
+def _formats(results: Results) -> list[str]:
+    sampling, lines = results.get("sampling", {}), []
+    for key, title in (("formats", "Formats"), ("batches", "Rows per batch (`max_batch_rows`)")):
+        if key in sampling:
+            lines += [f"## {title}", "", *_rates(sampling[key]["rates"]), *_ratios(sampling[key]["ratios"])]
+    return lines
+
+
+SHAPES = {
+    "table_rows": ("rows", 0),
+    "table_columns": ("columns", 0),
+    "upload_s": ("upload, CPU s", 2),
+    "encode_s": ("encode, CPU s", 2),
+    "fit_s": ("fit, CPU s", 1),
+    "step_ms": ("step, CPU ms", 1),
+    "export_s": ("export, CPU s", 2),
+    "cold_ms": ("first batch cold, ms", 0),
+    "cached_ms": ("cached, ms", 0),
+    "sample_us": ("sample, CPU µs/row", 2),
+    "graph_us": ("graph alone", 2),
+    "over_graph": ("gRPC ÷ graph", 2),
+}
+
+
+def _shapes(results: Results) -> list[str]:
+    found = results.get("shapes", {})
+    if "entries" not in found:
+        return []
+    rows = []
+    for e in found["entries"]:
+        cells = [f"{e[key]:,.{digits}f}" if key in e else "" for key, (_, digits) in SHAPES.items()]
+        rows.append([f"{e['size']:,} {e['what']}", e["trainer"], *cells, e.get("failed", "")])
+    lines = [
+        "## How costs grow",
+        "",
+        "Tables as `benchmarks/shapes.py` makes them; a sample comes over gRPC.",
+        "",
+    ]
+    lines += table(("table", "trainer", *(title for title, _ in SHAPES.values()), "left out"), rows)
+    figures = [key for key in SHAPES if any(key in s for s in found["slopes"])]
+    slopes = [
+        [s["what"], s["trainer"], *(f"{s[key]:.2f}" if key in s else "" for key in figures)]
+        for s in found["slopes"]
+    ]
+    text = "Exponents: the slope of each figure's logarithm over that of the size (0: does not grow, 1: in proportion)."
+    heads = ("with", "trainer", *(SHAPES[key][0] for key in figures))
+    return [*lines, "", text, "", *table(heads, slopes), ""]
+
+
+def _concurrency(results: Results) -> list[str]:
+    others = concurrency_rows(results)[1]
+    rows = [row[:3] for row in others]
+    return ["## Many callers at once", "", *table(TITLES[:3], rows), ""] if rows else []
+
+
+def _training(results: Results) -> list[str]:
+    text = "Training is measured by `make bench-train` (`training_results.json`), quality by `make bench-quality` (docs/benchmarks.md)."
+    return ["## Training and quality", "", text, ""]
+
+
+def _left_out(results: Results) -> list[str]:
+    missing = dict(results.get("sampling", {}).get("missing", {}))
+    for part in ("sampling", "stages", "shapes", "concurrency"):
+        if part in results and "failed" in results[part]:
+            missing[part] = f"failed: {results[part]['failed']}"
+    lines = [f"- {name}: {why}" for name, why in missing.items()]
+    return ["## Left out", "", *lines] if lines else []
