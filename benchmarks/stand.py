@@ -33,7 +33,7 @@ class Options:
 
     repeats: int = 7
     """Interleaved runs of everything that is compared."""
-    rows: int = 51_200
+    rows: int = 102_400
     """Rows of a timed run, of ours and of rivals alike."""
     fit_rows: int = 5_000
     """Rows that models are fitted on, for one epoch: the speed of sampling does not depend on it."""
