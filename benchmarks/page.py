@@ -11,6 +11,7 @@ from benchmarks.measure import Row, reached
 
 Results = Mapping[str, Any]
 
+RATES = ("what", "rows per CPU second", "rows per second")
 TITLES = ("what", "per CPU second", "wall", "floor", "aim", "reached")
 
 
@@ -128,16 +129,16 @@ def _frameless(key: str, rival: str) -> bool:
 
 
 def _rates(rates: Mapping[str, Any]) -> list[str]:
-    rows = [
-        (name, said(rate["rows_per_cpu_second"], 0), said(rate["rows_per_second"], 0))
-        for name, rate in rates.items()
-    ]
-    return [*table(("what", "rows per CPU second", "rows per second"), rows), ""]
+    return _figures(rates, ("rows_per_cpu_second", "rows_per_second"), RATES, 0)
 
 
 def _ratios(ratios: Mapping[str, Any]) -> list[str]:
-    rows = [(name, said(found["cpu"]), said(found["wall"])) for name, found in ratios.items()]
-    return [*table(("ratio", "per CPU second", "wall"), rows), ""]
+    return _figures(ratios, ("cpu", "wall"), ("ratio", "per CPU second", "wall"), 2)
+
+
+def _figures(found: Mapping[str, Any], keys: Sequence[str], titles: Sequence[str], digits: int) -> list[str]:
+    rows = [(name, *(said(figures[key], digits) for key in keys)) for name, figures in found.items()]
+    return [*table(titles, rows), ""]
 
 
 def _by_threads(found: Mapping[str, Any], title: str) -> list[str]:
