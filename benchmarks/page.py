@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import quality_rows
@@ -84,10 +84,8 @@ def design(results: Results) -> list[Row]:
         ratio_row("Sample over gRPC ÷ ONNX graph alone", graph.get("gRPC ÷ graph, ctgan"), 0.85, 0.92),
         ratio_row("graph ÷ GEMM limit at minimum FLOPs", graph.get("graph ÷ GEMM limit, ctgan"), 0.5, 0.7),
     ]
-    training = of_module("training", "summary", "make bench-train", "CTGAN training steps/s ÷ `ctgan`'s", "2")
-    rows += training[:1] + quality_rows.rows() + training[1:]
-    if not any("mostlyai" in row[0] and "time" in row[0] for row in training):
-        rows.append(quality_rows.training_time())
+    rows += [row for row in training_rows() if "mostlyai" not in row[0]]
+    rows += [*quality_rows.rows(), quality_rows.training_time()]
     peer = next((ratio for key, ratio in one.items() if _frameless(key, "mostlyai-engine")), None)
     rows.append(
         ratio_row("its sampling ÷ mostlyai-engine's", peer, 5, 20, missing.get("mostlyai-engine", ""))
@@ -95,33 +93,35 @@ def design(results: Results) -> list[Row]:
     return rows + concurrency_rows(results)[0]
 
 
-def of_module(name: str, function: str, command: str, what: str, floor: str, *given: Any) -> list[Row]:
-    """The rows that another benchmark gives of what it has stored; one that says how to get them where it has nothing."""
+def training_rows() -> list[Row]:
+    """What `make bench-train` has stored; a row that says how to get it where that is nothing."""
     try:
-        found: Callable[..., list[Row]] = getattr(importlib.import_module(f"benchmarks.{name}"), function)
-        rows = [_row(row) for row in found(*given)]
-    except (ImportError, AttributeError, FileNotFoundError):
-        rows = []
-    return rows or [(what, "", "", floor, "", f"not measured: {command}")]
+        module = importlib.import_module("benchmarks.training")
+        found = module.summary()
+    except (ImportError, FileNotFoundError):
+        found = []
+    words = {"below": "BELOW FLOOR"}
+    rows: list[Row] = [
+        (r.what, f"{r.cpu:.2f}", f"{r.wall:.2f}", r.floor, r.aim, words.get(r.reached, r.reached))
+        for r in found
+    ]
+    if any("steps/s" in row[0] for row in rows):
+        return rows
+    return [("CTGAN training steps/s ÷ `ctgan`'s", "", "", "2", "3", "not measured: make bench-train"), *rows]
 
 
 def concurrency_rows(results: Results) -> tuple[list[Row], list[Row]]:
     """The rows of the design's table (first batch, memory), and the others."""
     found = results.get("concurrency", {})
-    if not found or "failed" in found:
-        why = f"not measured: {found.get('failed', 'not in this run')}"
-        return [
-            ("first batch, model cached (ms)", "", "", "50", "10", why),
-            ("first batch, model cold (ms)", "", "", "500", "200", why),
-            ("memory growth over a 10-million-row stream (MiB)", "", "", "64", "1", why),
-        ], []
-    rows = of_module("concurrency", "rows", "make bench", "first batch, memory growth", "", found)
-    return [row for row in rows if row[3]], [row for row in rows if not row[3]]
-
-
-def _row(row: Sequence[str]) -> Row:
-    what, cpu, wall, floor, aim, state = (str(cell) for cell in row)
-    return (what, cpu, wall, floor, aim, state)
+    if found and "failed" not in found:
+        rows: list[Row] = importlib.import_module("benchmarks.concurrency").rows(found)
+        return [row for row in rows if row[3]], [row for row in rows if not row[3]]
+    why = f"not measured: {found.get('failed', 'not in this run')}"
+    return [
+        ("first batch, model cached (ms)", "", "", "50", "10", why),
+        ("first batch, model cold (ms)", "", "", "500", "200", why),
+        ("memory growth over a 10-million-row stream (MiB)", "", "", "64", "1", why),
+    ], []
 
 
 def _frameless(key: str, rival: str) -> bool:
@@ -236,8 +236,8 @@ def _concurrency(results: Results) -> list[str]:
 
 
 def _training(results: Results) -> list[str]:
-    text = "Training is measured by `make bench-train` (`training_results.json`), quality by `make bench-quality` (docs/benchmarks.md)."
-    return ["## Training and quality", "", text, ""]
+    text = "By `make bench-train` and `make bench-quality`, whose cells name their machine and commit."
+    return ["## Training", "", text, "", *table(TITLES, training_rows()), ""]
 
 
 def _left_out(results: Results) -> list[str]:

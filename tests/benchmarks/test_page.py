@@ -122,6 +122,20 @@ def test_rows_of_other_benchmarks_take_their_places(monkeypatch: pytest.MonkeyPa
     assert asked[0] == {"figures": 1}
 
 
+def test_training_rows_come_from_what_was_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = SimpleNamespace(
+        what="CTGAN training steps/s", cpu=1.5, wall=2.5, floor="2", aim="3", reached="below"
+    )
+    fits = SimpleNamespace(
+        what="time ÷ mostlyai-engine's, heart", cpu=0.4, wall=0.4, floor="", aim="", reached=""
+    )
+    monkeypatch.setitem(sys.modules, "benchmarks.training", SimpleNamespace(summary=lambda: [steps, fits]))
+    rows = design(results())
+    assert ("CTGAN training steps/s", "1.50", "2.50", "2", "3", "BELOW FLOOR") in rows
+    assert not any("heart" in row[0] for row in rows)
+    assert "heart" in page(results())
+
+
 def test_a_part_that_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     text = page(results(sampling={"failed": "RuntimeError"}, concurrency={"failed": "OSError"}))
     assert "- sampling: failed: RuntimeError" in text
