@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from kohort.problem import Problem
@@ -14,6 +16,11 @@ from tables.headers import Limits, check_names, declared_columns, stored, table_
 from tables.rfc4180 import Layout, scan
 from tables.tableset import Table
 from tables.text import Texts, parse
+
+_CODED, _PLAIN = pa.dictionary(pa.int32(), pa.string()), pa.large_string()
+_HEAD = 1_000
+"""Records from which the reader guesses how varied a column is."""
+_STRIDE, _VARIED = 8, 0.9
 
 
 def read_csv(path: Path, table: str, declared: TableSchema | None, limits: Limits) -> Table:
@@ -42,30 +49,37 @@ def read_csv(path: Path, table: str, declared: TableSchema | None, limits: Limit
     arrays = {}
     read = []
     for i, column in enumerate(columns):
-        coded = cells.column(i).unify_dictionaries().combine_chunks()
-        if isinstance(coded, pa.ChunkedArray):
-            coded = coded.chunk(0)
-        valid = np.asarray(coded.indices.is_valid())
-        indices = coded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-        array, typed = parse(Texts(table, coded.dictionary, indices, valid, locate), column)
+        array, typed = parse(Texts(table, *_coded(cells.column(i)), locate), column)
         arrays[column.name] = array
         read.append(stored(typed, array.storage))
     return Table(table_schema(table, read, declared), arrays)
 
 
 def _cells(body: pa.Buffer, layout: Layout, table: str) -> pa.Table:
-    """Every column as dictionary-coded text: types are then decided on distinct texts alone."""
+    """Every column as text, dictionary-coded unless nearly every cell differs from the others.
+
+    Types are then decided on distinct texts alone. Where nearly all are distinct,
+    a dictionary costs more than it saves.
+    """
     names = [str(i) for i in range(len(layout.header))]
-    coded = pa.dictionary(pa.int32(), pa.string())
+    types = dict.fromkeys(names, _CODED)
+    if layout.ends.size > _HEAD:
+        head = body.slice(0, min(int(layout.ends[_HEAD - 1]) + 1 - layout.body, body.size))
+        first = _read(head, layout, table, types)
+        types |= {n: _PLAIN for n in names if 2 * len(_united(first.column(n)).dictionary) > _HEAD}
+    return _read(body, layout, table, types)
+
+
+def _read(body: pa.Buffer, layout: Layout, table: str, types: dict[str, pa.DataType]) -> pa.Table:
     try:
         return pa.csv.read_csv(
             pa.BufferReader(body),
             read_options=pa.csv.ReadOptions(
-                use_threads=False, block_size=max(16 << 20, layout.longest), column_names=names
+                use_threads=False, block_size=max(16 << 20, layout.longest), column_names=list(types)
             ),
             parse_options=pa.csv.ParseOptions(newlines_in_values=layout.quoted, ignore_empty_lines=False),
             convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, coded),
+                column_types=types,
                 null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=True,
@@ -73,6 +87,24 @@ def _cells(body: pa.Buffer, layout: Layout, table: str) -> pa.Table:
         )
     except pa.ArrowInvalid:
         raise Problem.at("FILE_MALFORMED", table, "the file cannot be read as CSV") from None
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Texts [d], nearly distinct; per row the position of its own; and whether it is not null."""
+    if column.type == _PLAIN:
+        some = column.take(pa.array(np.arange(0, len(column), _STRIDE)))
+        if pc.count_distinct(some).as_py() >= _VARIED * len(some):
+            valid = column.is_valid().to_numpy().astype(np.bool_)
+            return pa.concat_arrays(column.fill_null("").chunks), np.arange(len(column)), valid
+        column = column.dictionary_encode()
+    coded = _united(column)
+    valid = np.asarray(coded.indices.is_valid())
+    return coded.dictionary, coded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64), valid
+
+
+def _united(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    united = column.unify_dictionaries().combine_chunks()
+    return united.chunk(0) if isinstance(united, pa.ChunkedArray) else united
 
 
 def _check_headed(table: str, header: tuple[str, ...], declared: TableSchema | None) -> None:

@@ -125,7 +125,9 @@ class Patterns:
         """Values of whole numbers at a mask, [d], and which of them int64 cannot hold."""
         values = np.zeros(len(self), dtype=np.int64)
         large = np.zeros(len(self), dtype=np.bool_)
-        chosen = pc.replace_substring_regex(self.texts.filter(pa.array(where)), r"^\+", "")
+        chosen = self.texts if where.all() else self.texts.filter(pa.array(where))
+        if pc.any(pc.starts_with(chosen, "+")).as_py():
+            chosen = pc.replace_substring_regex(chosen, r"^\+", "")
         try:
             values[where] = pc.cast(chosen, pa.int64()).to_numpy(zero_copy_only=False)
         except pa.ArrowInvalid:
@@ -153,8 +155,11 @@ class Patterns:
     def instants(self, where: Mask) -> npt.NDArray[np.int64]:
         """Microseconds since 1970-01-01 of dates and times at a mask, [d]; digits below are cut."""
         values = np.zeros(len(self), dtype=np.int64)
-        texts = pc.replace_substring_regex(self.texts, r"(\.[0-9]{6})[0-9]+", r"\1")
-        texts = pc.replace_substring_regex(texts, r" ?(Z|[+-][0-9]{2}:?[0-9]{2})$", r"\1")
+        texts = self.texts
+        if pc.any(pc.match_substring(texts, ".")).as_py():
+            texts = pc.replace_substring_regex(texts, r"(\.[0-9]{6})[0-9]+", r"\1")
+        if self.zoned.any():
+            texts = pc.replace_substring_regex(texts, r" ?(Z|[+-][0-9]{2}:?[0-9]{2})$", r"\1")
         for part, type_ in ((self.zoned, pa.timestamp("us", "UTC")), (~self.zoned, pa.timestamp("us"))):
             chosen = where & part
             cast = pc.cast(texts.filter(pa.array(chosen)), type_)
@@ -175,14 +180,16 @@ class Patterns:
 
     def _existing(self, pattern: str) -> Mask:
         """Which texts match the pattern of a day and name one that exists."""
-        mask = self.match(pattern) if self._dashed else np.zeros(len(self), dtype=np.bool_)
-        if not mask.any():
-            return mask
-        leap = mask & self.match(r"^[0-9]{4}-02-29")
-        for i in np.flatnonzero(leap):
+        return self.match(pattern) & ~self._absent if self._dashed else np.zeros(len(self), dtype=np.bool_)
+
+    @cached_property
+    def _absent(self) -> Mask:
+        """Days that never were: in the year 0, and 29 February of most years."""
+        mask = self.match("^[0-9]{4}-02-29")
+        for i in np.flatnonzero(mask):
             year = int(self.texts[int(i)].as_py()[:4])
-            mask[i] = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-        return mask & ~self.match("^0000")
+            mask[i] = year % 4 != 0 or (year % 100 == 0 and year % 400 != 0)
+        return mask | self.match("^0000")
 
 
 def _span(text: str) -> int:

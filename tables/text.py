@@ -25,6 +25,7 @@ from tables.patterns import Mask, Patterns
 CLEARLY = 0.95
 """Share of cells from which a type is what the column means to be."""
 
+_HEAD = 64
 _ANY = (Kind.CATEGORY, Kind.ORDINAL, Kind.ID)
 _TEXTUAL = (Kind.CODE, Kind.TEXT)
 
@@ -35,7 +36,7 @@ class Texts:
 
     table: str
     texts: pa.StringArray
-    """The distinct texts, [d]."""
+    """The texts, [d], nearly distinct; none is null."""
     indices: npt.NDArray[np.int64]
     """[n]; null cells point anywhere."""
     valid: Mask
@@ -60,6 +61,7 @@ class _Parser:
         self.column = column
         self.field = f"{texts.table}.{column.name}"
         self.patterns = Patterns(texts.texts)
+        self.head = Patterns(texts.texts[:_HEAD])
         self.counts = np.bincount(texts.indices[texts.valid], minlength=len(texts.texts))
 
     def run(self) -> tuple[Array, Column]:
@@ -91,21 +93,24 @@ class _Parser:
         told = ~p.missing & (self.counts > 0)
         if not told.any() or (p.padded & told).any():
             return self._strings(), self.column
-        if not (told & ~p.number).any():
+        if self._all_are(told, lambda p: p.number):
             return self._whole_or_binary(), self.column
         if self.column.kind in _ANY:
             return self._strings(), self.column
-        if not (told & ~p.date).any():
+        if self._all_are(told, lambda p: p.date):
             return self._array(Storage.DATE, p.days(p.date), p.date), self.column
-        for times in (p.local, p.zoned):
-            if not (told & ~(times | p.date)).any() and not (times is p.zoned and (told & p.date).any()):
-                return self._instants()
-        if not (told & ~p.truth).any():
+        if self._all_are(told, lambda p: p.local | p.date) or self._all_are(told, lambda p: p.zoned):
+            return self._instants()
+        if self._all_are(told, lambda p: p.truth):
             return self._array(Storage.BOOL, p.yes, p.truth), self.column
-        if not (told & ~p.span).any():
+        if self._all_are(told, lambda p: p.span):
             return self._array(Storage.DURATION, p.spans(p.span), p.span), self.column
         self._refuse_mixtures(told)
         return self._strings(), self.column
+
+    def _all_are(self, told: Mask, shape: Callable[[Patterns], Mask]) -> bool:
+        """Whether texts at a mask have a shape; nearly always the first ones tell that they have not."""
+        return not any((told[: len(p)] & ~shape(p)).any() for p in (self.head, self.patterns))
 
     def _refuse_mixtures(self, told: Mask) -> None:
         p = self.patterns
@@ -123,7 +128,7 @@ class _Parser:
 
     def _whole_or_binary(self) -> Array:
         p = self.patterns
-        if not (p.number & ~p.integer & (self.counts > 0)).any():
+        if self._all_are(p.number & (self.counts > 0), lambda p: p.integer):
             values, large = p.integers(p.integer)
             # Longer than any count or code of numbers: kept as text, whole.
             return self._strings() if large.any() else self._array(Storage.INT64, values, p.integer)
