@@ -71,7 +71,7 @@ class ColumnsEncoder:
         return self._digest.digest()
 
     def _cut(self, batch: Batch) -> Iterator[bytes]:
-        message = encode_field(_BATCH, encode_record_batch(batch))
+        message = encode_record_batch(batch, _BATCH)
         if len(message) <= MAX_MESSAGE:
             yield message
             return

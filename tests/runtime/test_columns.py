@@ -172,6 +172,26 @@ def test_the_content_digest_is_that_of_the_contract():
     assert batch_digest(Batch("t", arrays)) == expected
 
 
+@pytest.mark.parametrize("null", [0, 1, 65_535, 65_536, 140_000, 149_999, None])
+def test_the_content_digest_of_many_cells_with_their_first_null_anywhere(null):
+    import hashlib
+
+    valid = np.ones(150_000, dtype=np.bool_)
+    values = np.arange(150_000)
+    if null is not None:
+        valid[null] = False
+        values[null] = 0
+    array = Array.make(Storage.INT64, values, valid)
+    expected = b"".join(hashlib.sha256(part.tobytes()).digest() for part in (valid, values.astype("<i8")))
+    expected = hashlib.sha256(hashlib.sha256(expected).digest()).digest()
+    assert batch_digest(Batch("t", {"n": array})) == expected
+    cut = ContentDigest()
+    for low, high in itertools.pairwise([0, 65_536, 65_537, 140_001, 150_000]):
+        cut.add(Batch("t", {"n": array.slice(low, high)}))
+        cut.digest()  # may be asked for on the way
+    assert cut.digest() == expected
+
+
 def test_the_content_digest_counts_tables_in_schema_order():
     batch = all_batch()
     batch = Batch("all", {name: array for name, array in batch.arrays.items() if name != "text"})

@@ -119,7 +119,9 @@ def test_units_beyond_32_bits():
 
 def test_a_batch_wraps_into_a_response():
     batch = all_batch(5)
-    response = sampling_pb2.SampleResponse.FromString(encode_field(3, encode_record_batch(batch)))
+    wrapped = encode_record_batch(batch, sampling_pb2.SampleResponse.BATCH_FIELD_NUMBER)
+    assert wrapped == encode_field(3, encode_record_batch(batch))
+    response = sampling_pb2.SampleResponse.FromString(wrapped)
     assert response.WhichOneof("part") == "batch"
     assert response.batch.row_count == 5
 

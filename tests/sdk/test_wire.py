@@ -196,6 +196,27 @@ def test_a_batch_that_does_not_fit_is_refused_by_column(spoil, where):
     assert "1234567" not in str(caught.value)
 
 
+@pytest.mark.parametrize("storage", [s for s in Storage if s is not Storage.UNSPECIFIED])
+def test_null_cells_that_hold_something_are_refused(storage):
+    """In every storage; a valid cell may hold the same."""
+    listed = storage is Storage.STRING_LIST
+    cells = {Storage.BOOL: True, Storage.DOUBLE: np.nan}.get(storage, 1)
+    values = np.array([cells] * 3, dtype=storage.dtype)
+    offsets = np.array([0, 1, 2, 3], "<u4") if listed else None
+    words = ("a", "b") if listed or storage is Storage.STRING else None
+    table = TableSchema("t", (Column("x", storage=storage),))
+    for valid, refused in ((None, False), ([True, False, True], True)):
+        mask = None if valid is None else np.array(valid)
+        array = Array(storage, values, mask, words, offsets)
+        sent = table_pb2.RecordBatch.FromString(encode_record_batch(Batch("t", {"x": array})))
+        known = {} if words is None else {("t", "x"): words}
+        if not refused:
+            assert len(wire.decode_batch(sent, table, known).arrays["x"]) == 3
+            continue
+        with pytest.raises(Problem, match="a null cell is not zero or empty"):
+            wire.decode_batch(sent, table, known)
+
+
 def test_a_missing_dictionary_is_named():
     with pytest.raises(Problem, match=r"t\.s"):
         wire.decode_batch(message(), TABLE, {})
@@ -265,3 +286,6 @@ def test_an_empty_dictionary_serves_a_column_of_nulls():
     array = Array(Storage.STRING, np.zeros(2, "<u4"), np.zeros(2, np.bool_), ())
     sent = table_pb2.RecordBatch.FromString(encode_record_batch(Batch("t", {"s": array})))
     assert wire.decode_batch(sent, table, found).arrays["s"].to_python() == [None, None]
+    sent.columns[0].validity = b"\x01"
+    with pytest.raises(Problem, match="beyond the dictionary"):
+        wire.decode_batch(sent, table, found)

@@ -145,11 +145,12 @@ def _decode_column(
         if dictionary is None:
             raise Problem.at("BATCH_INVALID", where, "its dictionary has not come, or not wholly")
     values = _cells(field.values, column.storage, plain=kind == "strings")
-    if valid is not None and _holds_anything(values, ~valid, offsets):
+    if valid is not None and _holds_anything(values, valid, offsets):
         raise Problem.at("BATCH_INVALID", where, "a null cell is not zero or empty")
-    if dictionary is not None:
-        used = values[valid] if valid is not None and offsets is None else values
-        if used.size and int(used.max()) >= len(dictionary):
+    if dictionary is not None and values.size:
+        # Null cells are 0, which only an empty dictionary has no string for.
+        unused = not dictionary and valid is not None and offsets is None and not valid.any()
+        if int(values.max()) >= len(dictionary) and not unused:
             raise Problem.at("BATCH_INVALID", where, "an index lies beyond the dictionary")
     return Array(column.storage, values, valid, dictionary, offsets)
 
@@ -172,8 +173,10 @@ def _cells(values: Any, storage: Storage, *, plain: bool) -> npt.NDArray[Any]:
 
 
 def _holds_anything(
-    values: npt.NDArray[Any], nulls: npt.NDArray[np.bool_], offsets: npt.NDArray[np.uint32] | None
+    values: npt.NDArray[Any], valid: npt.NDArray[np.bool_], offsets: npt.NDArray[np.uint32] | None
 ) -> bool:
-    if offsets is not None:
-        return bool(np.diff(offsets.astype(np.int64))[nulls].any())
-    return any(values[nulls]) if values.dtype == object else bool(values[nulls].any())
+    """Whether a null cell holds other than zero or nothing."""
+    if values.dtype == object:
+        return any(values[~valid])
+    held = values != 0 if offsets is None else offsets[1:] != offsets[:-1]
+    return bool((held > valid).any())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,15 +50,34 @@ def batch_digest(batch: Batch) -> bytes:
 
 class _ColumnDigest:
     def __init__(self) -> None:
-        self._validity = hashlib.sha256()
+        self._ones = 0  # cells before the first batch with a null
+        self._validity: Any = None  # hashed from there on
         self._values = hashlib.sha256()
 
     def add(self, array: Array) -> None:
-        self._validity.update(np.ascontiguousarray(array.is_valid()).data)
+        if self._validity is None and array.valid is None:
+            self._ones += len(array)
+        else:
+            if self._validity is None:
+                self._validity = _hash_of_ones(self._ones).copy()
+            self._validity.update(np.ascontiguousarray(array.is_valid()).data)
         self._values.update(_value_bytes(array))
 
     def digest(self) -> bytes:
-        return hashlib.sha256(self._validity.digest() + self._values.digest()).digest()
+        validity = _hash_of_ones(self._ones) if self._validity is None else self._validity
+        return hashlib.sha256(validity.digest() + self._values.digest()).digest()
+
+
+@lru_cache(maxsize=8)
+def _hash_of_ones(count: int) -> Any:
+    """The validity of so many cells of which none is null; most columns have no other. Not to be updated."""
+    whole = hashlib.sha256()
+    for start in range(0, count, len(_ONES)):
+        whole.update(_ONES[: count - start])
+    return whole
+
+
+_ONES = memoryview(b"\1" * (1 << 16))
 
 
 def _value_bytes(array: Array) -> memoryview | bytes:

@@ -50,8 +50,13 @@ def encode_field(number: int, payload: bytes) -> bytes:
     return b"".join((varint(number << 3 | _LENGTH_DELIMITED), varint(len(payload)), payload))
 
 
-def encode_record_batch(batch: Batch) -> bytes:
-    """The bytes of a `kohort.v1.RecordBatch` with its digest."""
+def encode_record_batch(batch: Batch, number: int = 0) -> bytes:
+    """The bytes of a `kohort.v1.RecordBatch` with its digest.
+
+    Args:
+        batch: the rows.
+        number: of a field that is to hold it; 0 leaves it as it is.
+    """
     parts: list[Any] = []
     _put(parts, 1, [batch.table.encode()])
     integers = (batch.first_unit, batch.first_row_in_unit, batch.next_unit, batch.row_count)
@@ -59,6 +64,10 @@ def encode_record_batch(batch: Batch) -> bytes:
     for array in batch.arrays.values():
         _put(parts, 6, _column(array))
     _put(parts, 7, [batch_digest(batch)])
+    if number:
+        whole: list[Any] = []
+        _put(whole, number, parts)
+        return b"".join(whole)
     return b"".join(parts)
 
 
