@@ -283,9 +283,15 @@ def rows(results: dict[str, Any]) -> list[Row]:
         rate, wall = f"{run['rows_per_cpu_second']:,.0f}", f"{run['rows_per_second']:,.0f}"
         fair = f"slowest ÷ fastest {run['slowest_by_fastest']:.2f}"
         table.append((f"{count} Sample streams together (rows/s; {fair})", rate, wall, "", "", ""))
-        table.append((f"first batch of {count} begun at once (ms)", "", _times(run["first_batch"]), *[""] * 3))
+        table.append(
+            (f"first batch of {count} begun at once (ms)", "", _times(run["first_batch"]), *[""] * 3)
+        )
     for beside, methods in results["calls"].items():
-        name = f"GetModel, GetJob, ListModels beside {beside} (ms)" if beside != "alone" else "GetModel, GetJob, ListModels (ms)"
+        name = (
+            f"GetModel, GetJob, ListModels beside {beside} (ms)"
+            if beside != "alone"
+            else "GetModel, GetJob, ListModels (ms)"
+        )
         table.append((name, "", _times(methods["all"]), "", "", ""))
     for jobs, figures in results["watchers"].items():
         cost = f"{figures['server_cpu_percent']:.0f} % of a core, {figures['kib_per_watcher']:.0f} KiB each"

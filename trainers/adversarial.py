@@ -25,8 +25,10 @@ from trainers.calibration import calibrate
 from trainers.checkpoint import Checkpoint
 from trainers.compute import autocast, clipped, moved, streams
 from trainers.conditions import RowSampler
+from trainers.gemm import hasten
 from trainers.heads import Layout
 from trainers.loop import GRADIENT_NORM, Plan, run
+from trainers.slopes import wasserstein_loss
 from trainers.softmaxes import activated, log_shares
 
 PENALTY = 10.0
@@ -66,7 +68,8 @@ class Game:
 
     Args:
         networks: generator ([rows, embedding + conditions] → [rows, width]) and
-            discriminator ([rows, width + conditions] → [rows / pac, 1]).
+            discriminator ([rows, width + conditions] → [rows / pac, 1]), which judges
+            packs by the layers of its `seq`, such as `slopes.wasserstein_loss` takes.
         alphas: the table's tanh outputs, [n, tanhs].
         ones: per head the output that is 1, [n, heads].
     """
@@ -82,6 +85,8 @@ class Game:
         device: torch.device,
     ) -> None:
         self.generator, self.discriminator = (network.to(device) for network in networks)
+        hasten(self.generator)
+        hasten(self.discriminator)
         self._layout, self._sampler, self._settings, self._device = layout, sampler, settings, device
         self._alphas, self._ones = self._moved(alphas), self._moved(ones)
         self._outputs = self._moved(sampler.conditions.outputs)
@@ -126,7 +131,7 @@ class Game:
             asked, real = self._draw(size, rng)
             with torch.no_grad():
                 fake = self._generate(asked, size)[1]
-            d_loss = self._critic_loss(self._real(real), fake, self._one_hot(asked, size))
+            d_loss = self._critic_loss(fake, real, asked)
             self._d_optimiser.zero_grad(set_to_none=True)
             d_loss.backward()  # type: ignore[no-untyped-call]
             self._d_optimiser.step()
@@ -185,13 +190,6 @@ class Game:
         asked, rows = self._sampler.draw(size, rng)
         return self._moved(asked) if asked.size else None, self._moved(rows)
 
-    def _real(self, rows: Tensor) -> Tensor:
-        """Rows of the table as the generator would give them, [rows, width]."""
-        alphas = self._alphas[rows]
-        batch = torch.zeros(rows.shape[0], self._layout.width, device=self._device)
-        batch[:, : alphas.shape[1]] = alphas
-        return batch.scatter_(1, self._ones[rows].long(), 1.0)
-
     def _one_hot(self, asked: Tensor | None, size: int) -> Tensor:
         """The conditional vector, [size, conditions]; no columns where nothing is asked."""
         width = self._sampler.conditions.width
@@ -224,17 +222,19 @@ class Game:
         loss: Tensor = -logs.gather(1, wanted[:, None]).mean()
         return loss
 
-    def _critic_loss(self, real: Tensor, fake: Tensor, condition: Tensor) -> Tensor:
-        """Wasserstein distance, negated, plus the gradient penalty of whole packs."""
-        real, fake = (torch.cat([rows, condition], dim=1) for rows in (real, fake))
-        on_fake, on_real = self.discriminator(torch.cat([fake, real])).chunk(2)
-        pac = self._settings.pac
-        share = torch.rand(real.shape[0] // pac, 1, device=self._device).repeat_interleave(pac, dim=0)
-        between = torch.lerp(fake, real, share).requires_grad_(True)
-        (slope,) = torch.autograd.grad(self.discriminator(between).sum(), between, create_graph=True)
-        norm = slope.reshape(real.shape[0] // pac, -1).norm(dim=1)
-        loss: Tensor = on_fake.mean() - on_real.mean() + PENALTY * (norm - 1.0).square().mean()
-        return loss
+    def _critic_loss(self, fake: Tensor, real: Tensor, asked: Tensor | None) -> Tensor:
+        """Of made rows [size, width] and rows of the table [size] beside them, in whole packs."""
+        size, width = fake.shape
+        both = torch.zeros(2, size, width + self._sampler.conditions.width, device=self._device)
+        both[0, :, :width] = fake
+        both[1, :, : self._alphas.shape[1]] = self._alphas[real]
+        both[1].scatter_(1, self._ones[real].long(), 1.0)
+        if asked is not None:
+            both.scatter_(2, (width + asked)[None, :, None].expand(2, -1, -1), 1.0)
+        packs = both.reshape(2 * size // self._settings.pac, -1)
+        layers = self.discriminator.seq
+        assert isinstance(layers, nn.Sequential)
+        return wasserstein_loss(layers, packs, PENALTY)
 
     def _moved(self, array: npt.NDArray[Any]) -> Tensor:
         return moved(array, self._device)

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainers.base import Indices
-from trainers.compute import autocast, clipped, moved
+from trainers.compute import clipped, moved
 from trainers.gan import GanLearner, Settings, residual
 from trainers.heads import Layout
 from trainers.networks import Skip, mlp
 from trainers.outputs import Cells
+from trainers.slopes import wasserstein_loss
 from trainers.softmaxes import log_shares
 
 Build: TypeAlias = Callable[[Mapping[str, Any], Layout, Cells, torch.device], GanLearner]
@@ -29,15 +30,8 @@ class WassersteinLearner(GanLearner):
 
     def _critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """Wasserstein distance, negated, plus the gradient penalty."""
-        fake = fake[: real.shape[0]]
-        with autocast(self._device):
-            on_fake, on_real = self.critic(torch.cat([fake, real])).float().chunk(2)
-        share = torch.rand(real.shape[0], 1, device=self._device)
-        between = torch.lerp(fake, real, share).requires_grad_(True)
-        (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
-        away = (slope.norm(dim=1) - 1.0).square().mean()
-        loss: Tensor = on_fake.mean() - on_real.mean() + self.penalty * away
-        return loss
+        assert isinstance(self.critic, nn.Sequential)
+        return wasserstein_loss(self.critic, torch.cat([fake[: real.shape[0]], real]), self.penalty)
 
     def _generator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         loss: Tensor = -self.critic(fake).mean()

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from trainers.base import Doubles, Indices
 from trainers.calibration import calibrate
 from trainers.compute import autocast, clipped, moved, seeded
+from trainers.gemm import hasten
 from trainers.heads import Layout
 from trainers.networks import Skip
 from trainers.outputs import Cells
@@ -78,6 +79,8 @@ class GanLearner(ABC):
         device: torch.device,
     ) -> None:
         self.generator, self.critic = generator.to(device), critic.to(device)
+        hasten(self.generator)
+        hasten(self.critic)
         self.average = deepcopy(self.generator).requires_grad_(False)
         self.state = State().to(device)
         self._layout, self._settings, self._device = layout, settings, device
