@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +14,7 @@ from kohort.bundle import Bundle, read_bundle
 from kohort.problem import Problem
 from kohort.programs import SampleSpec
 from kohort.schema import Finding
+from kohort.sessions import open_session
 from kohort.v1 import sampling_pb2
 from server import validation
 from server.abilities import abilities, learned_from
@@ -65,7 +67,7 @@ class Bundles:
         try:
             with self.open(model) as file:
                 bundle = read_bundle(file.read(), max_bytes=max(model.size_bytes, 1))
-            program = bundle.program()
+            program = bundle.program(partial(open_session, threads=self._settings.graph_threads))
         except Problem as problem:
             if problem.reason in ("STORE_UNAVAILABLE", "PROGRAM_UNKNOWN"):
                 raise

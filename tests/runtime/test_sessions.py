@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from kohort import sessions
 from kohort.problem import Problem
 from kohort.sessions import (
+    BoundSession,
     check_installation,
     choose_providers,
     cpu_class,
@@ -87,6 +88,30 @@ def test_fingerprints_name_what_decides_the_bytes(monkeypatch):
     monkeypatch.setattr(sessions, "_runtime_version", lambda: "0.0")
     others.add(runtime_fingerprint(bytes(32), session))
     assert len(others | {first}) == 5
+
+
+def test_a_bound_session_gives_what_a_plain_one_gives_and_keeps_nothing_of_it():
+    """As on CUDA, but for the place where tensors lie."""
+    plain = open_session(parts.graph_bytes())
+    bound = BoundSession(plain, "cpu")
+    assert bound.get_providers() == plain.get_providers()
+    rng = np.random.default_rng(0)
+    fed = [
+        {name: rng.random((parts.BLOCK, n), np.float32) for name, n in (("uniform", 3), ("normal", 2))}
+        for _ in range(3)
+    ]
+    whole = [
+        bound.run(None, {name: np.asfortranarray(array) for name, array in feeds.items()}) for feeds in fed
+    ]
+    for feeds, found in zip(fed, whole, strict=True):
+        for a, b in zip(found, plain.run(None, feeds), strict=True):
+            np.testing.assert_array_equal(a, b)
+    (age,) = run_graph(bound, fed[0], ["c2"])
+    np.testing.assert_array_equal(age, run_graph(plain, fed[0], ["c2"])[0])
+    with pytest.raises(Problem):
+        run_graph(bound, fed[0], ["nothing"])
+    # What failed leaves it usable.
+    np.testing.assert_array_equal(run_graph(bound, fed[1], ["c2"])[0], run_graph(plain, fed[1], ["c2"])[0])
 
 
 def test_a_graph_cannot_use_up_the_memory():

@@ -22,6 +22,7 @@ from kohort.bundle import read_bundle
 from kohort.columns import Batch, ContentDigest
 from kohort.programs import SampleSpec
 from kohort.schema import Schema
+from kohort.sessions import open_session
 from kohort.v1 import sampling_pb2
 from server import modelcache
 from tests.runtime import parts
@@ -335,6 +336,22 @@ async def test_a_model_is_loaded_once_and_the_cache_is_bounded(start: Start) -> 
     assert server.metrics.cached_models._value.get() == 2
     await sample(stubs, models[0], count=10)
     assert server.metrics.cache_misses._value.get() == 4
+
+
+async def test_an_operator_gives_graphs_more_threads(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def opened(graph: bytes, threads_: list[int] = threads, **options: Any) -> Any:
+        threads_.append(options["threads"])
+        return open_session(graph, **options)
+
+    monkeypatch.setattr("server.bundles.open_session", opened)
+    _, stubs = await start(graph_threads=3)
+    model = await stubs.import_model()
+    schema, batches = decode(await sample(stubs, model.name, count=500))
+    assert threads == [3]
+    program = read_bundle(parts.bundle_bytes()).program()
+    assert cells(schema, batches) == cells(schema, list(program.units(SampleSpec(7), 0, 500)))
 
 
 async def test_a_failed_load_is_tried_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,6 +148,18 @@ def test_a_bundle_says_what_it_computes_in_and_addresses_its_units(
     assert refused.value.reason == "BUNDLE_INVALID"
 
 
+def test_threads_inside_operators_change_no_bit(pair: Any, heart: Table, noise: Any) -> None:
+    for generator in pair:
+        graph = export(generator, heart.schema).graph
+        uniform, normal = noise(generator, 1024)
+        made = [
+            open_session(graph, threads=threads).run(None, {"uniform": uniform, "normal": normal})
+            for threads in (1, 2, 3)
+        ]
+        for cells in zip(*made, strict=True):
+            assert len({own.tobytes() for own in cells}) == 1
+
+
 def test_a_network_that_whole_numbers_ruin_is_published_as_it_is(fit: Any, heart: Table) -> None:
     """Two hidden outputs that are the same, weighed so heavily that only their difference matters."""
     import torch

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -39,6 +40,47 @@ class Session(Protocol):
 
 
 SessionFactory = Callable[[bytes], Session]
+
+
+class BoundSession:
+    """A session on a device, whose tensors have their places there.
+
+    Inputs are copied to where the last ones lay; outputs stay there until the last node is done and
+    come back then. One run at a time, whoever asks.
+
+    Args:
+        session: of ONNX Runtime.
+        device: where tensors lie: "cuda", or "cpu".
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, device: str = "cuda") -> None:
+        self._session, self._device = session, device
+        self._binding, self._inputs = session.io_binding(), dict[str, Any]()
+        self._lock = Lock()
+
+    def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+        """The named outputs, or all; arrays of the caller's own."""
+        import onnxruntime
+
+        names = [output.name for output in self._session.get_outputs()] if outputs is None else outputs
+        with self._lock:
+            for name, array in feeds.items():
+                held = self._inputs.get(name)
+                if held is not None and tuple(held.shape()) == array.shape:
+                    held.update_inplace(np.ascontiguousarray(array))
+                    continue
+                held = onnxruntime.OrtValue.ortvalue_from_numpy(np.array(array, order="C"), self._device)
+                self._inputs[name] = held
+                self._binding.bind_ortvalue_input(name, held)
+            self._binding.clear_binding_outputs()
+            for name in names:
+                self._binding.bind_output(name, self._device)
+            self._session.run_with_iobinding(self._binding)
+            return self._binding.copy_outputs_to_cpu()  # type: ignore[no-any-return]
+
+    def get_providers(self) -> list[str]:
+        """The execution providers in use, the preferred one first."""
+        return self._session.get_providers()  # type: ignore[no-any-return]
 
 
 def check_installation() -> None:
@@ -74,16 +116,15 @@ def choose_providers(device: str = "cpu") -> list[str]:
     return [CUDA, CPU]
 
 
-def open_session(
-    graph: bytes, threads: int = 1, providers: Sequence[str] | None = None
-) -> onnxruntime.InferenceSession:
+def open_session(graph: bytes, threads: int = 1, providers: Sequence[str] | None = None) -> Session:
     """A session over a graph.
 
     Args:
         graph: a serialised ONNX model; check it first with `kohort.graphcheck`.
-        threads: threads inside one operator.
+        threads: threads inside one operator; the outputs are the same, bit for bit, for any number.
         providers: see `choose_providers`; None means the CPU, whose rows equal
-            those of any server with the same runtime.
+            those of any server with the same runtime. With CUDA, tensors are bound (`BoundSession`),
+            and the products of int8 graphs, for which it has no kernel, are the CPU's.
 
     Raises:
         Problem: BUNDLE_INVALID when the runtime refuses the graph.
@@ -112,7 +153,7 @@ def open_session(
         raise Problem("BUNDLE_INVALID", "ONNX Runtime refuses the graph") from error
     if session.get_providers()[0] != wanted[0]:
         raise RuntimeError(f"{wanted[0]} did not load")
-    return session
+    return BoundSession(session) if wanted[0] == CUDA else session
 
 
 def runtime_fingerprint(content_digest: bytes, session: Session | None = None, variant: str = "fp32") -> str:
