@@ -13,14 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 from kohort.graphcheck import ALLOWED_OPERATORS
 from trainers.base import Doubles, Floats
 from trainers.numbers import slopes
-from trainers.search import cast, gather, write_locate
+from trainers.search import COLUMNWISE, cast, gather, write_locate
 
 OPSET = 20
 IR_VERSION = 9
 """The format that came with opset 20: the oldest runtimes that know the opset read it."""
 
-_DENSE = 64
-"""Up to so many classes one triangular product is the fastest cumulative sum."""
 
 _ELEMENTWISE = frozenset(
     """Add Sub Mul Div Clip Relu Tanh Sigmoid LeakyRelu Softmax Where Cast Less LessOrEqual And""".split()  # noqa: SIM905
@@ -74,11 +72,12 @@ class GraphBuilder:
         self._nodes.append(helper.make_node("Identity", [x], [name]))
         return name
 
-    def linear(self, x: str, weight: Floats, bias: Floats | None = None) -> str:
-        """x [n, i] times weight [o, i] plus bias [o] → [n, o]."""
+    def linear(self, x: str, weight: Floats, added: Floats | str | None = None) -> str:
+        """x [n, i] times weight [o, i], plus a bias [o] or a tensor [n, o] → [n, o]."""
         parts = [x, self.constant(weight, np.float32)]
-        if bias is not None:
-            parts.append(self.constant(bias, np.float32))
+        if added is not None:
+            # A tensor costs a copy, where an addition would cost reading both and writing.
+            parts.append(added if isinstance(added, str) else self.constant(added, np.float32))
         return self._wide(self.node("Gemm", *parts, transB=1), weight.shape[0])
 
     def slice(self, x: str, start: int, stop: int) -> str:
@@ -92,17 +91,32 @@ class GraphBuilder:
         to be 1. A float32 uniform is at most 1 - 2^-24, so the product stays below
         the sum: the index is below k, and no class of probability 0 is drawn at the end.
         """
-        shares = self.node("Softmax", logits, axis=-1)
         size = self._widths.get(logits)
         if size is None:
             # Nothing here has told how many classes there are: slower, and right for any number.
+            shares = self.node("Softmax", logits, axis=-1)
             sums = self.node("CumSum", shares, self.constant(1, np.int64))
             last = self._cut(sums, -1, np.iinfo(np.int64).max, axis=1)
             return self._count(sums, self.node("Mul", last, uniform))
-        if size <= _DENSE:
-            sums = self.node("MatMul", shares, self._upto(size))
-            return self._count(sums, self.node("Mul", self.slice(sums, size - 1, size), uniform))
-        return self._draw_blocked(shares, uniform, size)
+        if size > COLUMNWISE:
+            return self._draw_blocked(self.node("Softmax", logits, axis=-1), uniform, size)
+        row = self.node("Reshape", uniform, self.constant([1, -1], np.int64))
+        drawn = self.draw_columns(self.node("Transpose", logits, perm=[1, 0]), row, size)
+        return cast(self, self.node("Squeeze", drawn, self.constant([0], np.int64)), TensorProto.INT64)
+
+    def draw_columns(self, logits: str, uniform: str, size: int) -> str:
+        """`draw` with classes as rows: logits [size, n] and uniform [1, n] → int32 [1, n].
+
+        Every operator runs along n: a softmax of a row's few classes, and what is broadcast along
+        them, cost more by the call than by the class.
+        """
+        first = self.constant([0], np.int64)
+        highest = self.node("ReduceMax", logits, first, keepdims=1)
+        weights = self.node("Exp", self.node("Sub", logits, highest))
+        sums = self.node("CumSum", weights, self.constant(0, np.int64))
+        target = self.node("Mul", self._cut(sums, size - 1, size, axis=0), uniform)
+        passed = cast(self, self.node("LessOrEqual", sums, target), TensorProto.UINT8)
+        return str(self.node("MatMulInteger", self.constant(np.ones((1, size), np.uint8)), passed))
 
     def interpolate(self, u: str, knots: Doubles, values: Doubles) -> str:
         """Piecewise-linear map of u [n] (clamped to the knots) → float64 [n]; knots may repeat."""

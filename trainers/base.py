@@ -228,14 +228,17 @@ class Ops(Protocol):
     def node(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         """An ONNX operator of the allow-list; one name, or a tuple for several outputs."""
 
-    def linear(self, x: str, weight: Floats, bias: Floats | None = None) -> str:
-        """x [n, i] times weight [o, i] (torch's layout) plus bias [o] → [n, o]."""
+    def linear(self, x: str, weight: Floats, added: Floats | str | None = None) -> str:
+        """x [n, i] times weight [o, i] (torch's layout), plus a bias [o] or a tensor [n, o] → [n, o]."""
 
     def slice(self, x: str, start: int, stop: int) -> str:
         """Columns [start, stop) of x [n, m]."""
 
     def draw(self, logits: str, uniform: str) -> str:
         """Category by inverse CDF of softmax(logits [n, k]) at uniform [n, 1] → int64 [n]."""
+
+    def draw_columns(self, logits: str, uniform: str, size: int) -> str:
+        """`draw` with classes as rows: logits [size, n] and uniform [1, n] → int32 [1, n]."""
 
     def interpolate(self, u: str, knots: Doubles, values: Doubles) -> str:
         """Piecewise-linear map of u [n] (clamped to the knots) → float64 [n]; knots may repeat."""

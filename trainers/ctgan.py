@@ -137,15 +137,21 @@ class CtganGenerator:
             asked = write_locate(ops, u, self.conditions.sampling_edges)
         if self.integers is not None:
             return self.integers.write(ops, normal, asked)
-        x, layers = normal, _folded(self.network)
+        # Every layer sees what all before it gave, the latest first, then the noise, then the condition.
+        seen, layers = [(normal, self.embedding_dim)], _folded(self.network)
         for place, (weight, bias) in enumerate(layers):
-            # Every layer sees the condition last; a one-hot vector times weights is a row of them.
-            dense = weight.shape[1] - width
-            y = ops.linear(x, np.ascontiguousarray(weight[:, :dense]), bias)
+            added: Floats | str = bias
             if width:
-                y = ops.node("Add", y, gather(ops, np.ascontiguousarray(weight[:, dense:].T), asked))
-            x = y if place + 1 == len(layers) else ops.node("Concat", ops.node("Relu", y), x, axis=1)
-        return x
+                # A one-hot vector times weights is a row of them.
+                added = gather(ops, np.ascontiguousarray(weight[:, -width:].T) + bias, asked)
+            stop = weight.shape[1] - width
+            for x, size in reversed(seen):
+                # A product for each part, on top of the last: cheaper than laying the parts side by side.
+                added = y = ops.linear(x, np.ascontiguousarray(weight[:, stop - size : stop]), added)
+                stop -= size
+            if place + 1 < len(layers):
+                seen.insert(0, (str(ops.node("Relu", y)), weight.shape[0]))
+        return y
 
     def _run_network(self, uniform: Floats, normal: Floats) -> Floats:
         import torch

@@ -92,10 +92,10 @@ class DecoderGenerator:
             outputs = write_network(ops, self.network, latents, index, self.asked.content.size)
         features |= self.layout.write(ops, outputs, uniform, self._first, spread)
         if self.maps:
-            columns = [
-                ops.node("Unsqueeze", features[place], ops.constant([1], np.int64)) for place in self.maps
+            rows = [
+                ops.node("Unsqueeze", features[place], ops.constant([0], np.int64)) for place in self.maps
             ]
-            matrix = columns[0] if len(columns) == 1 else ops.node("Concat", *columns, axis=1)
+            matrix = rows[0] if len(rows) == 1 else ops.node("Concat", *rows, axis=0)
             features |= zip(self.maps, write_ranks(ops, [*self.maps.values()], matrix), strict=True)
         return [features[place] for place in range(len(features))]
 

@@ -15,8 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.base import Doubles, Floats, Indices, Ops
-from trainers.modes import Modes
-from trainers.search import DOUBLE, cast, cumulative, flatten, gather, locate, write_locate
+from trainers.modes import Modes, write_modes
+from trainers.search import (
+    COLUMNWISE,
+    DOUBLE,
+    INT64,
+    cast,
+    cumulative,
+    flatten,
+    gather,
+    locate,
+    split,
+    write_locate,
+)
 
 WIDEST = 4_096
 """Outputs of the network for all classes together; a last layer of that width is about 20 MB."""
@@ -156,23 +167,48 @@ class Layout:
 
         `first` is the first column of `uniform` that is drawn with; `spread` [n, tanhs] is added to the
         tanhs, within ±1, where there is one.
+
+        Turned once, so that rows are what the operators run along; softmaxes of equal size are drawn
+        together.
         """
-        features = {}
-        for head, place in self._draws(first):
-            u = ops.slice(uniform, place, place + head.uniforms)
-            softmax = ops.slice(outputs, head.start, head.start + head.size)
-            index = ops.draw(softmax, u if head.uniforms == 1 else ops.slice(u, 0, 1))
-            if isinstance(head.content, Classes):
-                features[head.feature] = head.content.write(ops, index, u)
+        columns = ops.node("Transpose", outputs, perm=[1, 0])
+        uniforms = ops.node("Transpose", uniform, perm=[1, 0])
+        drawn, many = [], {}
+        for size, same in groupby(self._draws(first), key=lambda draw: draw[0].size):
+            if size <= COLUMNWISE:
+                drawn.append(_write_group(ops, columns, uniforms, [*same]))
                 continue
-            assert head.alpha is not None
-            alpha = ops.node("Tanh", ops.slice(outputs, head.alpha, head.alpha + 1))
-            if spread:
-                moved = ops.node("Add", alpha, ops.slice(spread, head.alpha, head.alpha + 1))
-                ends = (ops.constant(np.array(end), np.float32) for end in (-1.0, 1.0))
-                alpha = ops.node("Clip", moved, *ends)
-            features[head.feature] = head.content.write(ops, flatten(ops, alpha), index)
+            for head, place in same:
+                logits = ops.slice(outputs, head.start, head.start + size)
+                many[head.feature] = ops.draw(logits, ops.slice(uniform, place, place + 1))
+        features: dict[int, str] = {}
+        if drawn:
+            rows = drawn[0] if len(drawn) == 1 else ops.node("Concat", *drawn, axis=0)
+            rows = cast(ops, rows, INT64)
+            few = self.heads[: len(self.heads) - len(many)]
+            if self.tanhs:
+                features |= self._write_numbers(ops, columns, rows, spread)
+            if len(features) < len(few):
+                many |= zip((head.feature for head in few), split(ops, rows, len(few), axis=0), strict=True)
+        for head, place in self._draws(first):
+            if isinstance(head.content, Classes):
+                u = ops.slice(uniform, place, place + head.uniforms) if head.uniforms > 1 else ""
+                features[head.feature] = head.content.write(ops, many[head.feature], u)
         return features
+
+    def _write_numbers(self, ops: Ops, columns: str, rows: str, spread: str) -> dict[int, str]:
+        """The continuous features of outputs [width, n], their modes among the draws int64 [few heads, n]."""
+        places = [place for place, head in enumerate(self.heads) if head.alpha is not None]
+        contents = [head.content for head in self.heads if isinstance(head.content, Modes)]
+        alphas = [head.alpha for head in self.heads if head.alpha is not None]
+        alpha = ops.node("Tanh", _rows(ops, columns, alphas))
+        if spread:
+            turned = ops.node("Transpose", spread, perm=[1, 0])
+            ends = (ops.constant(np.array(end), np.float32) for end in (-1.0, 1.0))
+            alpha = ops.node("Clip", ops.node("Add", alpha, _rows(ops, turned, alphas)), *ends)
+        cells = write_modes(ops, contents, alpha, _rows(ops, rows, places))
+        features = [self.heads[place].feature for place in places]
+        return dict(zip(features, split(ops, cells, len(places), axis=0), strict=True))
 
     def read(
         self, outputs: Floats, uniform: Floats, first: int = 0, spread: Floats | None = None
@@ -221,6 +257,27 @@ def class_limit(sizes: Sequence[int], wished: int) -> int:
     while limit > 8 and sum(min(size, limit) for size in sizes) > WIDEST:
         limit //= 2
     return limit
+
+
+def _write_group(ops: Ops, columns: str, uniforms: str, draws: Sequence[tuple[Head, int]]) -> str:
+    """Softmaxes of equal size at outputs [width, n] and uniforms [U, n] → int32 [draws, n]."""
+    size = draws[0][0].size
+    starts = np.array([head.start for head, _ in draws])
+    # By class, then by head.
+    logits = _rows(ops, columns, np.arange(size)[:, None] + starts)
+    logits = ops.node("Reshape", logits, _shape(ops, size))
+    own = ops.node("Reshape", _rows(ops, uniforms, [place for _, place in draws]), _shape(ops, 1))
+    return str(ops.node("Reshape", ops.draw_columns(logits, own, size), _shape(ops, len(draws))))
+
+
+def _rows(ops: Ops, x: str, places: npt.ArrayLike) -> str:
+    """Rows of x [m, n] → [*places, n]; not a slice, which ONNX Runtime would put before a transposition."""
+    return str(ops.node("Gather", x, ops.constant(places, np.int64), axis=0))
+
+
+def _shape(ops: Ops, rows: int) -> str:
+    """The shape [rows, n]."""
+    return ops.constant(np.array([rows, -1]), np.int64)
 
 
 def _draw(logits: Floats, uniform: Floats) -> Indices:

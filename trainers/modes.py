@@ -8,13 +8,14 @@ generator can give it as a category and a tanh.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from trainers.base import Doubles, Floats, Indices, Ops
-from trainers.search import DOUBLE, cast, gather
+from trainers.search import DOUBLE, cast, gather_all
 
 MOST = 10
 """Modes a column may have."""
@@ -109,10 +110,12 @@ class Modes:
         result: Doubles = self.means[mode] + 4.0 * self.deviations[mode] * alpha.astype(np.float64)
         return result
 
-    def write(self, ops: Ops, alpha: str, mode: str) -> str:
-        """`decode` as a graph: α float32 [n] and mode int64 [n] → float64 [n]."""
-        shift = ops.node("Mul", gather(ops, 4.0 * self.deviations, mode), cast(ops, alpha, DOUBLE))
-        return str(ops.node("Add", gather(ops, self.means, mode), shift))
+
+def write_modes(ops: Ops, modes: Sequence[Modes], alpha: str, mode: str) -> str:
+    """`Modes.decode` as a graph, row j by modes[j]: α float32 and mode int64 [g, n] → float64 [g, n]."""
+    widths = gather_all(ops, [4.0 * own.deviations for own in modes], mode, axis=0)
+    means = gather_all(ops, [own.means for own in modes], mode, axis=0)
+    return str(ops.node("Add", means, ops.node("Mul", widths, cast(ops, alpha, DOUBLE))))
 
 
 def _moments(x: Doubles, subjects: npt.NDArray[np.int64]) -> tuple[float, float]:

@@ -78,11 +78,11 @@ def write_network(ops: Ops, network: nn.Sequential, x: str, one_hot: str = "", c
         if isinstance(module, nn.Linear):
             weight, bias = _folded(module, norm)
             dense = weight.shape[1] - (classes if one_hot else 0)
-            y = ops.linear(x, np.ascontiguousarray(weight[:, :dense]), bias)
+            added: Floats | str = bias
             if one_hot:
-                y = ops.node("Add", y, gather(ops, np.ascontiguousarray(weight[:, dense:].T), one_hot))
+                added = gather(ops, np.ascontiguousarray(weight[:, dense:].T) + bias, one_hot)
                 one_hot = ""
-            x = y
+            x = ops.linear(x, np.ascontiguousarray(weight[:, :dense]), added)
         elif one_hot:
             raise ValueError("a class is asked of a first layer that is linear")
         elif isinstance(module, nn.Sequential):

@@ -55,17 +55,18 @@ class RankMap:
 
 
 def write_ranks(ops: Ops, maps: Sequence[RankMap], x: str) -> list[str]:
-    """`RankMap.apply` as a graph: column j of x float64 [n, g] through maps[j] → g tensors float64 [n].
+    """`RankMap.apply` as a graph: row j of x float64 [g, n] through maps[j] → g tensors float64 [n].
 
     Many columns at once: a search of its own for each would make graphs that take minutes to open.
     """
     written: list[str] = []
     for start in range(0, len(maps), _TOGETHER):
         some = maps[start : start + _TOGETHER]
-        part = ops.slice(x, start, start + len(some))
-        part = write_within(ops, part, [m.knots[0] for m in some], [m.knots[-1] for m in some])
-        moved = write_interpolate_all(ops, part, [(m.knots, m.values) for m in some])
-        written += split(ops, moved, len(some))
+        own = ops.constant(np.arange(start, start + len(some)), np.int64)
+        part = ops.node("Gather", x, own, axis=0) if len(some) < len(maps) else x
+        part = write_within(ops, part, [m.knots[0] for m in some], [m.knots[-1] for m in some], axis=0)
+        moved = write_interpolate_all(ops, part, [(m.knots, m.values) for m in some], axis=0)
+        written += split(ops, moved, len(some), axis=0)
     return written
 
 

@@ -108,7 +108,7 @@ class FlowGenerator:
             logits = ops.slice(end, count, self.points.width)
             features = self.points.layout.write(ops, logits, uniform)
         if count:
-            scores = cast(ops, ops.slice(end, 0, count), DOUBLE)
+            scores = cast(ops, ops.node("Transpose", ops.slice(end, 0, count), perm=[1, 0]), DOUBLE)
             written = write_ranks(ops, [self.maps[feature] for feature in self.places], scores)
             features |= zip(self.places, written, strict=True)
         return [features[place] for place in range(len(features))]
