@@ -23,7 +23,6 @@ from typing import Any
 import pandas as pd
 import psutil
 
-import kohort
 from benchmarks.callers import ENDLESS, Caller
 from benchmarks.measure import ROOT, machine
 from benchmarks.serving import BenchServer

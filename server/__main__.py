@@ -57,8 +57,10 @@ def main(arguments: Sequence[str]) -> int:
 def serve(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT, then drains; a second signal stops at once."""
     from server.app import Server, StartError
+    from server.warm import warm
 
     logs.configure(settings.log_level, settings.log_format)
+    warm()
 
     async def run() -> int:
         server = Server(settings)

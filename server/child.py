@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from server.processes import SlotLock, die_with_parent, is_full, vanish, watch_lifeline
+from server.processes import SlotLock, die_with_parent, give_way, is_full, vanish, watch_lifeline
 from server.protocol import ChildSpec, to_line
 
 # numpy and torch read these when they are imported, which comes later. Waiting
@@ -159,6 +159,7 @@ def _prepare(spec: ChildSpec) -> None:
     # A GPU slot sees its GPU alone, under number 0; a CPU slot sees none.
     os.environ["CUDA_VISIBLE_DEVICES"] = index if kind == "cuda" else ""
     os.umask(0o077)
+    give_way()
 
 
 if __name__ == "__main__":

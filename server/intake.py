@@ -18,7 +18,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from server.processes import die_with_parent, is_full, vanish, watch_lifeline
+from server.processes import die_with_parent, give_way, is_full, vanish, watch_lifeline
 
 if TYPE_CHECKING:
     from kohort.schema import Schema
@@ -38,6 +38,7 @@ def main() -> None:
         vanish()
     question = json.loads(line)
     die_with_parent(question["parent"])
+    give_way()
     watch_lifeline(sys.stdin.buffer, lambda _: None, vanish)
     _limit(question["memory_bytes"])
     out.write(json.dumps(_answer(question)).encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -115,3 +116,11 @@ def test_facts_of_this_machine(tmp_path: Path) -> None:
     assert host_id(tmp_path) == host_id(tmp_path) != host_id(tmp_path / "other")
     kills = oom_kills()
     assert kills is None or kills >= 0
+
+
+def test_long_work_gives_way_to_the_server() -> None:
+    command = "from server.processes import give_way; import os; give_way(); print(os.nice(0))"
+    told = subprocess.run(
+        [sys.executable, "-c", command], env=child_environment(), capture_output=True, text=True, check=True
+    )
+    assert int(told.stdout) == min(19, os.nice(0) + 10)

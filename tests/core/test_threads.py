@@ -48,3 +48,41 @@ async def test_without_patience_the_work_takes_as_long_as_it_takes() -> None:
     finally:
         go.set()
         threads.close()
+
+
+async def test_bulk_gives_way_to_what_somebody_waits_for() -> None:
+    threads, go, done = Threads("sample", 1), threading.Event(), list[str]()
+    try:
+        first = asyncio.create_task(threads.run_behind(go.wait))
+        await asyncio.sleep(0)  # it has the only thread now
+        bulk = [asyncio.create_task(threads.run_behind(done.append, f"bulk {i}")) for i in range(3)]
+        await asyncio.sleep(0)
+        urgent = [asyncio.create_task(threads.run(done.append, f"urgent {i}")) for i in range(2)]
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(first, *bulk, *urgent)
+        assert done == ["urgent 0", "urgent 1", "bulk 0", "bulk 1", "bulk 2"]
+    finally:
+        go.set()
+        threads.close()
+
+
+async def test_what_has_not_begun_is_dropped_at_the_end() -> None:
+    threads, begun, go, done = Threads("sample", 1), threading.Event(), threading.Event(), list[str]()
+
+    def work() -> bool:
+        begun.set()
+        return go.wait()
+
+    running = asyncio.create_task(threads.run(work))
+    await asyncio.to_thread(begun.wait)
+    waiting = asyncio.create_task(threads.run_behind(done.append, "too late"))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(asyncio.to_thread(threads.close))
+    await asyncio.sleep(0.05)
+    go.set()
+    await closing
+    assert await running
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not done
