@@ -45,8 +45,12 @@ def load_key(path: Path) -> bytes:
 
 def patient_hashes(key: bytes, tenant: str, patients: Iterable[str]) -> bytes:
     """The hashes of distinct patients, sorted and joined, so that their order tells nothing."""
-    prefix = tenant.encode() + b"\0"
-    hashes = {hmac.digest(key, prefix + patient.encode(), "sha256") for patient in patients}
+    keyed, hashes = hmac.new(key, tenant.encode() + b"\0", hashlib.sha256), set()
+    for patient in patients:
+        # A copy of what has taken the key in is nearly three times as fast as a fresh one.
+        own = keyed.copy()
+        own.update(patient.encode())
+        hashes.add(own.digest())
     return b"".join(sorted(hashes))
 
 

@@ -162,5 +162,10 @@ def _comparable(array: Array) -> Array:
 
 
 def _hash_all(texts: list[str], salt: bytes) -> npt.NDArray[np.uint64]:
-    digests = (hashlib.blake2b(text.encode(), digest_size=8, key=salt).digest() for text in texts)
+    keyed, digests = hashlib.blake2b(digest_size=8, key=salt), []
+    for text in texts:
+        # A copy of what has taken the key in is nearly twice as fast as a fresh one.
+        own = keyed.copy()
+        own.update(text.encode())
+        digests.append(own.digest())
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
