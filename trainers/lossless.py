@@ -18,9 +18,12 @@ from kohort.schema import Finding
 from trainers.base import Doubles, Floats, Generator, Hooks
 
 UNITS = 65_536
-"""How many units are compared."""
+"""How many units are compared, of tables of at most 128 features."""
 
-_MEASURED = 8_192
+_CELLS = UNITS * 128
+"""Cells of wider tables, for the memory's sake: fewer units, down to one batch."""
+
+_MEASURED = 4_096
 """How many others the scales are measured on."""
 
 ERRORS = 4.0
@@ -52,7 +55,8 @@ def at_precision(generator: Quantisable, precision: str, seed: int, hooks: Hooks
     rng = np.random.default_rng([seed & (2**64 - 1), UNITS])
     reduced = generator.in_integers(*_noise(generator, _MEASURED, rng))
     exact, near = [], []
-    for _ in range(UNITS // _BATCH):
+    units = min(UNITS, _CELLS // len(generator.encoding.features))
+    for _ in range(max(1, units // _BATCH)):
         hooks.check()
         noise = _noise(generator, _BATCH, rng)
         exact.append(generator.reference(*noise))
