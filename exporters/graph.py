@@ -80,6 +80,12 @@ class GraphBuilder:
             parts.append(added if isinstance(added, str) else self.constant(added, np.float32))
         return self._wide(self.node("Gemm", *parts, transB=1), weight.shape[0])
 
+    def linear_columns(self, x: str, weight: Floats, added: Floats | str) -> str:
+        """`linear` with outputs as rows: x [n, i], weight [o, i], a bias [o] or a tensor [o, n] → [o, n]."""
+        if not isinstance(added, str):
+            added = self.constant(added[:, None], np.float32)
+        return str(self.node("Gemm", self.constant(weight, np.float32), x, added, transB=1))
+
     def slice(self, x: str, start: int, stop: int) -> str:
         """Columns [start, stop) of x [n, m]."""
         return self._wide(self._cut(x, start, stop, axis=1), stop - start)

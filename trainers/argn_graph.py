@@ -13,6 +13,7 @@ from trainers.base import Doubles, Floats, Given, Indices, Noise, Ops
 from trainers.encoding import Encoding
 from trainers.search import (
     BOOL,
+    COLUMNWISE,
     DOUBLE,
     INT64,
     cast,
@@ -114,6 +115,8 @@ class Writer:
     """Per feature what is given of it, float64 [n]."""
     known_features: list[str] = field(default_factory=list)
     """Per feature whether it is given, bool [n]."""
+    turned: str = ""
+    """The uniforms, [U, n]."""
 
     def __post_init__(self) -> None:
         self.vocabulary, self.network = self.generator.vocabulary, self.generator.network
@@ -149,12 +152,21 @@ class Writer:
         """Draws a slot's token from its hidden layer [n, h]."""
         ops, own = self.ops, self.vocabulary.slots[slot]
         weight, bias = self.network.head_of(slot)
-        logits = ops.linear(ops.node("Relu", hidden), weight, bias)
+        added: Floats | str = bias
         if own.widths is not None:
-            logits = ops.node("Add", logits, gather(ops, self.network.prior_of(slot), self.tokens[-1]))
-        if self.given is not None:
-            logits = self._nucleus(ops.node("Div", logits, self.given.temperature), self.given.top_p)
-        token = ops.draw(logits, ops.slice(self.uniform, slot, slot + 1))
+            added = gather(ops, self.network.prior_of(slot) + bias, self.tokens[-1])
+        hidden = ops.node("Relu", hidden)
+        if self.given is None and own.size <= COLUMNWISE:
+            if isinstance(added, str):
+                added = ops.node("Transpose", added, perm=[1, 0])
+            logits = ops.linear_columns(hidden, weight, added)
+            drawn = ops.draw_columns(logits, self._uniforms([slot]), own.size)
+            token = cast(ops, ops.node("Squeeze", drawn, ops.constant([0], np.int64)), INT64)
+        else:
+            logits = ops.linear(hidden, weight, added)
+            if self.given is not None:
+                logits = self._nucleus(ops.node("Div", logits, self.given.temperature), self.given.top_p)
+            token = ops.draw(logits, ops.slice(self.uniform, slot, slot + 1))
         absent = self._absent(slot)
         if absent:
             token = ops.node("Where", absent, ops.constant(own.size, np.int64), token)
@@ -195,6 +207,12 @@ class Writer:
 
     def _column(self, x: str) -> str:
         return str(self.ops.node("Unsqueeze", x, self.ops.constant([1], np.int64)))
+
+    def _uniforms(self, places: Sequence[int]) -> str:
+        """Columns of the uniforms as rows, [places, n]."""
+        if not self.turned:
+            self.turned = self.ops.node("Transpose", self.uniform, perm=[1, 0])
+        return str(self.ops.node("Gather", self.turned, self.ops.constant(places, np.int64), axis=0))
 
     def _tell(self, given: Given) -> None:
         """Given features as tokens: `Vocabulary.given` as a graph."""
@@ -294,7 +312,7 @@ class Writer:
         )
 
     def _atom(self, column: NumberTokens, own: list[str], present: str) -> str:
-        """The atom of a number, int64 [n, 1]; one beyond the last where the number is null."""
+        """The atom of a number, int64 [1, n]; one beyond the last where the number is null."""
         ops, widths = self.ops, column.widths
         parts = []
         if widths.size > 1:
@@ -306,18 +324,18 @@ class Writer:
         if present:
             null = ops.constant(column.edges.size - 1, np.int64)
             atom = ops.node("Where", cast(ops, present, BOOL), atom, null)
-        return self._column(atom)
+        return str(ops.node("Unsqueeze", atom, ops.constant([0], np.int64)))
 
     def _coordinates(self, atoms: list[str]) -> list[str]:
         """Coordinates of all numbers from their atoms, float64 [n] each."""
         ops, numbers = self.ops, self.vocabulary.numbers
-        atom = ops.node("Concat", *atoms, axis=1) if len(atoms) > 1 else atoms[0]
+        atom = ops.node("Concat", *atoms, axis=0) if len(atoms) > 1 else atoms[0]
         slots = len(self.vocabulary.slots)
-        u = cast(ops, ops.slice(self.uniform, slots, slots + len(numbers)), DOUBLE)
+        u = cast(ops, self._uniforms(range(slots, slots + len(numbers))), DOUBLE)
         start, span = (
-            gather_all(ops, tables, atom)
+            gather_all(ops, tables, atom, axis=0)
             for tables in zip(*(number.ranks for number in numbers), strict=True)
         )
         rank = ops.node("Add", start, ops.node("Mul", span, u))
         knots = [(number.encoding.knots_u, number.encoding.knots_x) for number in numbers]
-        return split(ops, write_interpolate_all(ops, rank, knots), len(numbers))
+        return split(ops, write_interpolate_all(ops, rank, knots, axis=0), len(numbers), axis=0)

@@ -96,15 +96,17 @@ class DenseSight(nn.Module):
                 later = np.repeat(np.repeat(np.tri(t1 - t0, s - t0 - 1, k=-1) == 0, h, 0), d, 1)
                 weight = np.where(later, rows[:, (t0 + 1) * d :], np.float32(0))
                 sight = writer.joined(shown[t0 + 1 :])
-                layer = _sum(writer, layer, ops.linear(sight, weight, None if t0 else bias[t0:t1].ravel()))
+                layer = ops.linear(sight, weight, layer or bias[t0:t1].ravel())
+            near = ""
             for t in range(t0, t1):
                 hidden = ops.slice(layer, (t - t0) * h, (t - t0 + 1) * h) if layer else ""
                 if t > t0:
                     own = np.ascontiguousarray(rows[(t - t0) * h : (t - t0 + 1) * h, t0 * d : t * d])
-                    near = ops.linear(writer.joined(writer.seen[t0:t]), own, None if layer else bias[t])
-                    hidden = _sum(writer, hidden, near)
+                    hidden = ops.linear(near, own, hidden or bias[t])
                 writer.draw(t, hidden or writer.constant_row(bias[t]))
-            before = writer.joined([*([before] if before else []), *writer.seen[t0:t1]])
+                # One behind the other: joining costs by the piece, not by the number.
+                near = writer.joined([near, writer.seen[t]] if near else [writer.seen[t]])
+            before = writer.joined([before, near] if before else [near])
 
 
 class BoundedSight(nn.Module):
@@ -215,7 +217,3 @@ def closest(tokens: npt.NDArray[np.int32], columns: Indices, most: int, classes:
 def _best(scores: npt.NDArray[np.float64], allowed: npt.NDArray[np.bool_], most: int) -> Indices:
     places = np.flatnonzero(allowed)
     return places[np.argsort(-scores[places], kind="stable")[:most]]
-
-
-def _sum(writer: Writer, x: str, y: str) -> str:
-    return str(writer.ops.node("Add", x, y)) if x else y

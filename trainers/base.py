@@ -231,6 +231,9 @@ class Ops(Protocol):
     def linear(self, x: str, weight: Floats, added: Floats | str | None = None) -> str:
         """x [n, i] times weight [o, i] (torch's layout), plus a bias [o] or a tensor [n, o] → [n, o]."""
 
+    def linear_columns(self, x: str, weight: Floats, added: Floats | str) -> str:
+        """`linear` with outputs as rows: a bias [o] or a tensor [o, n] is added → [o, n]."""
+
     def slice(self, x: str, start: int, stop: int) -> str:
         """Columns [start, stop) of x [n, m]."""
 
