@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(5, gt=0)
     """How often a worker renews its lease."""
     poll_seconds: float = Field(1, gt=0)
-    """How often workers look for jobs, and watchers for events, when nothing woke them."""
+    """How often workers look for jobs, and at the least watchers for events, when nothing woke them."""
     max_attempts: int = Field(3, ge=1)
     """A job whose worker was lost so often has failed."""
     max_queued_jobs: int = Field(100, ge=1)

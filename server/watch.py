@@ -22,6 +22,10 @@ from server.store import Store
 from server.threads import Threads
 
 HEARTBEAT_SECONDS = 15.0
+SOONEST_SECONDS = 0.1
+"""The least time between two looks at the store."""
+WAKES_PER_SECOND = 400
+"""Watchers that looks at the store may wake: where many watch, each look wakes many, and they are rarer."""
 _EVENTS = 256
 _log = structlog.get_logger(log="watch")
 
@@ -29,8 +33,8 @@ _log = structlog.get_logger(log="watch")
 class Watch:
     """Tells watchers that their job has news.
 
-    Workers are other processes: their writes are noticed by one query a
-    `poll_seconds` for all jobs that are watched; this process's own at once.
+    Workers are other processes: their writes are noticed by one query for all
+    jobs that are watched, at least every `poll_seconds`; this process's own at once.
     """
 
     def __init__(self, store: Store, threads: Threads, lifecycle: Lifecycle, poll_seconds: float) -> None:
@@ -54,7 +58,7 @@ class Watch:
         ending = asyncio.create_task(self._lifecycle.ending.wait())
         try:
             while not ending.done():
-                await asyncio.wait([ending], timeout=self._poll_seconds)
+                await asyncio.wait([ending], timeout=self._pause())
                 await self._poll()
         finally:
             ending.cancel()
@@ -139,6 +143,11 @@ class Watch:
     async def _job(self, record: JobRecord, sequence: int) -> training_pb2.JobUpdate:
         outlook = await self._threads.run(self._store.jobs.outlook, record)
         return training_pb2.JobUpdate(sequence=sequence, job=convert.job(record, outlook))
+
+    def _pause(self) -> float:
+        """Seconds until the next look at the store."""
+        watchers = sum(map(len, self._waiting.values()))
+        return min(self._poll_seconds, max(SOONEST_SECONDS, watchers / WAKES_PER_SECOND))
 
     async def _poll(self) -> None:
         if not self._waiting:

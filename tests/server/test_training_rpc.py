@@ -153,6 +153,28 @@ async def test_status_goes_on_where_it_was(stage: Any) -> None:
     assert [m.update.WhichOneof("update") for m in finished] == ["job"]
 
 
+async def test_a_watcher_waits_for_no_poll_of_the_workers(start: Start) -> None:
+    server, stubs = await start(poll_seconds=600)
+    worker = Worker(server)
+    stream = await train(stubs)
+    await anext(stream)
+    worker.claim()
+    worker.progress(1)
+    async with asyncio.timeout(60):
+        while not (await read_until(stream, "event")).event.HasField("progress"):
+            pass
+    worker.store.close()
+
+
+@pytest.mark.parametrize(("watchers", "seconds"), [(0, 0.1), (1, 0.1), (200, 0.5), (4000, 7.0)])
+def test_the_store_is_asked_the_rarer_the_more_watch(watchers: int, seconds: float) -> None:
+    following: Any = watch.Watch(None, None, None, 7.0)  # type: ignore[arg-type]
+    following._waiting.update({f"job{i % 7}": set() for i in range(watchers)})
+    for i in range(watchers):
+        following._waiting[f"job{i % 7}"].add(asyncio.Event())
+    assert following._pause() == seconds
+
+
 async def test_a_failed_job_is_not_a_failed_call(stage: Any) -> None:
     _, stubs, worker = stage
     stream = await train(stubs)
