@@ -8,6 +8,7 @@ https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,12 @@ def varint(value: int) -> bytes:
 
 def encode_field(number: int, payload: bytes) -> bytes:
     """A length-delimited field, such as a message within a message."""
-    return b"".join((varint(number << 3 | _LENGTH_DELIMITED), varint(len(payload)), payload))
+    return b"".join((_prefix(number, len(payload)), payload))
+
+
+@lru_cache(4096)
+def _prefix(number: int, length: int) -> bytes:
+    return varint(number << 3 | _LENGTH_DELIMITED) + varint(length)
 
 
 def encode_record_batch(batch: Batch, number: int = 0) -> bytes:
@@ -82,7 +88,8 @@ def encode_dictionary_chunks(
     total = varint(5 << 3) + varint(len(dictionary)) if dictionary else b""
     first, parts, size = 0, [head], len(head)
     for index, string in enumerate(dictionary):
-        field = encode_field(4, string.encode())
+        encoded = string.encode()
+        field = _prefix(4, len(encoded)) + encoded
         if index > first and size + len(field) > max_bytes:
             yield b"".join([*parts, total])
             first, parts, size = index, [head, varint(3 << 3), varint(index)], len(head)
