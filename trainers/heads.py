@@ -171,41 +171,42 @@ class Layout:
         Turned once, so that rows are what the operators run along; softmaxes of equal size are drawn
         together.
         """
-        columns = ops.node("Transpose", outputs, perm=[1, 0])
-        uniforms = ops.node("Transpose", uniform, perm=[1, 0])
-        drawn, many = [], {}
-        for size, same in groupby(self._draws(first), key=lambda draw: draw[0].size):
-            if size <= COLUMNWISE:
-                drawn.append(_write_group(ops, columns, uniforms, [*same]))
-                continue
-            for head, place in same:
-                logits = ops.slice(outputs, head.start, head.start + size)
-                many[head.feature] = ops.draw(logits, ops.slice(uniform, place, place + 1))
+        draws = list(self._draws(first))
+        few = [draw for draw in draws if draw[0].size <= COLUMNWISE]
+        index: dict[int, str] = {}
+        for head, place in draws[len(few) :]:
+            logits = ops.slice(outputs, head.start, head.start + head.size)
+            index[head.feature] = ops.draw(logits, ops.slice(uniform, place, place + 1))
         features: dict[int, str] = {}
-        if drawn:
-            rows = drawn[0] if len(drawn) == 1 else ops.node("Concat", *drawn, axis=0)
-            rows = cast(ops, rows, INT64)
-            few = self.heads[: len(self.heads) - len(many)]
+        if few:
+            stop = few[-1][0].start + few[-1][0].size
+            turned = outputs if stop == self.width else ops.slice(outputs, 0, stop)
+            turned = ops.node("Transpose", turned, perm=[1, 0])
+            uniforms = ops.node("Transpose", uniform, perm=[1, 0])
+            same = groupby(few, key=lambda draw: draw[0].size)
+            drawn = [_write_group(ops, turned, uniforms, [*group]) for _, group in same]
+            rows = cast(ops, drawn[0] if len(drawn) == 1 else ops.node("Concat", *drawn, axis=0), INT64)
             if self.tanhs:
-                features |= self._write_numbers(ops, columns, rows, spread)
+                features |= self._write_numbers(ops, turned, rows, spread)
             if len(features) < len(few):
-                many |= zip((head.feature for head in few), split(ops, rows, len(few), axis=0), strict=True)
-        for head, place in self._draws(first):
+                parts = split(ops, rows, len(few), axis=0)
+                index |= zip((head.feature for head, _ in few), parts, strict=True)
+        for head, place in draws:
             if isinstance(head.content, Classes):
                 u = ops.slice(uniform, place, place + head.uniforms) if head.uniforms > 1 else ""
-                features[head.feature] = head.content.write(ops, many[head.feature], u)
+                features[head.feature] = head.content.write(ops, index[head.feature], u)
         return features
 
-    def _write_numbers(self, ops: Ops, columns: str, rows: str, spread: str) -> dict[int, str]:
+    def _write_numbers(self, ops: Ops, turned: str, rows: str, spread: str) -> dict[int, str]:
         """The continuous features of outputs [width, n], their modes among the draws int64 [few heads, n]."""
         places = [place for place, head in enumerate(self.heads) if head.alpha is not None]
         contents = [head.content for head in self.heads if isinstance(head.content, Modes)]
         alphas = [head.alpha for head in self.heads if head.alpha is not None]
-        alpha = ops.node("Tanh", _rows(ops, columns, alphas))
+        alpha = ops.node("Tanh", _rows(ops, turned, alphas))
         if spread:
-            turned = ops.node("Transpose", spread, perm=[1, 0])
+            moved = ops.node("Transpose", spread, perm=[1, 0])
             ends = (ops.constant(np.array(end), np.float32) for end in (-1.0, 1.0))
-            alpha = ops.node("Clip", ops.node("Add", alpha, _rows(ops, turned, alphas)), *ends)
+            alpha = ops.node("Clip", ops.node("Add", alpha, _rows(ops, moved, alphas)), *ends)
         cells = write_modes(ops, contents, alpha, _rows(ops, rows, places))
         features = [self.heads[place].feature for place in places]
         return dict(zip(features, split(ops, cells, len(places), axis=0), strict=True))
@@ -259,12 +260,12 @@ def class_limit(sizes: Sequence[int], wished: int) -> int:
     return limit
 
 
-def _write_group(ops: Ops, columns: str, uniforms: str, draws: Sequence[tuple[Head, int]]) -> str:
+def _write_group(ops: Ops, outputs: str, uniforms: str, draws: Sequence[tuple[Head, int]]) -> str:
     """Softmaxes of equal size at outputs [width, n] and uniforms [U, n] → int32 [draws, n]."""
     size = draws[0][0].size
     starts = np.array([head.start for head, _ in draws])
     # By class, then by head.
-    logits = _rows(ops, columns, np.arange(size)[:, None] + starts)
+    logits = _rows(ops, outputs, np.arange(size)[:, None] + starts)
     logits = ops.node("Reshape", logits, _shape(ops, size))
     own = ops.node("Reshape", _rows(ops, uniforms, [place for _, place in draws]), _shape(ops, 1))
     return str(ops.node("Reshape", ops.draw_columns(logits, own, size), _shape(ops, len(draws))))
