@@ -36,19 +36,17 @@ HERE = ROOT / "benchmarks" / "RESULTS.md"
 STAGED = ("ctgan", "ctgan int8", DEFAULT, "copula")
 
 
-def sampling_and_stages(options: Options, parts: list[str], results: dict[str, Any]) -> None:
-    """What is measured on one server with its rivals."""
+def sampling_and_stages(options: Options, parts: list[str], results: dict[str, Any]) -> dict[str, Any]:
+    """What is measured on one server with its rivals; the first of the two parts, the other into `results`."""
     from benchmarks import sampling, stages
     from benchmarks.stand import stand
 
     with stand(options) as ready:
         say("models trained, rivals fitted")
-        if "sampling" in parts:
-            attempt(results, "sampling", lambda: sampling.measure(ready, options))
         if "stages" in parts:
             names = [name for name in STAGED if name in ready.bundles]
-            measured = lambda: {name: stages.measure(ready, options, name) for name in names}  # noqa: E731
-            attempt(results, "stages", measured)
+            attempt(results, "stages", lambda: {name: stages.measure(ready, options, name) for name in names})
+        return sampling.measure(ready, options) if "sampling" in parts else results["stages"]
 
 
 def shapes(options: Options) -> dict[str, Any]:
@@ -100,7 +98,9 @@ def main() -> int:
     results: dict[str, Any] = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     results["quick"] = options.quick
     if {"sampling", "stages"} & set(chosen.parts):
-        sampling_and_stages(options, chosen.parts, results)
+        # What fails before anything is measured is told as the part that was to come first.
+        first = next(part for part in PARTS if part in chosen.parts)
+        attempt(results, first, lambda: sampling_and_stages(options, chosen.parts, results))
     for part, measure in (("shapes", shapes), ("concurrency", concurrency)):
         if part in chosen.parts:
             attempt(results, part, lambda measure=measure: measure(options))

@@ -16,6 +16,7 @@ imported by a real server and sampled over gRPC.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 import warnings
@@ -113,7 +114,8 @@ class Watch:
 def measure(options: Options) -> dict[str, Any]:
     """One entry per table and trainer, and the slopes between sizes."""
     entries: list[dict[str, Any]] = []
-    flags = ("--evaluation-profile", "none", "--import-unverified")
+    # All models stay ready while their samples take turns.
+    flags = ("--evaluation-profile", "none", "--import-unverified", "--cached-models", "100")
     with tempfile.TemporaryDirectory(prefix="kohort-bench-") as name:
         folder = Path(name)
         with BenchServer(folder, *flags) as server, server.client() as client:
@@ -130,6 +132,7 @@ def measure(options: Options) -> dict[str, Any]:
                     entry |= {"table_rows": len(table), "table_columns": len(table.columns)}
                     entries.append(entry)
                     path = folder / f"{what}_{size}_{trainer}.kohort"
+                    began = time.perf_counter()
                     try:
                         entry |= _fitted(source, trainer, parameters, path)
                         model = client.import_model(path)
@@ -137,6 +140,9 @@ def measure(options: Options) -> dict[str, Any]:
                     except (Problem, KohortError) as error:
                         entry["failed"] = f"{getattr(error, 'reason', '')} ({type(error).__name__})"
                         continue
+                    finally:
+                        took = time.perf_counter() - began
+                        print(f"{what} {size} {trainer}: {took:.0f} s", file=sys.stderr, flush=True)
                     key = f"{what} {size} {trainer}"
                     rows = max(1_024, options.rows * 20 // max(20, len(table.columns)))
                     candidates[key] = partial(_sampled, client, model, rows)

@@ -15,6 +15,7 @@ from benchmarks.measure import Told
 from benchmarks.page import design, page, ratio_row, said, table
 from benchmarks.peers import NO_ENVIRONMENT, Peers
 from benchmarks.quality_report import METRICS
+from benchmarks.run import attempt, rounded
 
 
 def ratio(value: float) -> dict[str, Any]:
@@ -224,3 +225,13 @@ def test_a_worker_that_dies_leaves_its_peers_unmeasured(tmp_path: Path) -> None:
     ) as peers:
         peers.wait()
         assert peers.why("any") == "not measured: the peers' process ended with 3"
+
+
+def test_a_part_that_fails_leaves_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    found: dict[str, Any] = {"other": 1}
+    attempt(found, "part", lambda: {"never": 1 / 0})
+    assert found == {"other": 1, "part": {"failed": "ZeroDivisionError"}}
+
+
+def test_numbers_are_kept_to_five_digits() -> None:
+    assert rounded({1: [1.23456789, 7, "x"]}) == {"1": [1.2346, 7, "x"]}
