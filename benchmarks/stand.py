@@ -25,8 +25,6 @@ from trainers.registry import default_trainer, installed
 TABLE = ROOT / "benchmarks" / "data" / "encounters_20k.parquet"
 DISCRETE = ("category", "ordinal", "code", "boolean")
 DEFAULT = default_trainer()
-FLAGS = ("--evaluation-profile", "none", "--cached-models", "16")
-"""All models stay ready while their samples take turns."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def stand(options: Options) -> Iterator[Stand]:
     table = pd.read_parquet(TABLE).head(options.fit_rows)
     with tempfile.TemporaryDirectory(prefix="kohort-bench-") as name:
         folder = Path(name)
-        with BenchServer(folder, *FLAGS) as server, server.client() as client:
+        with BenchServer(folder, "--evaluation-profile", "none") as server, server.client() as client:
             dataset = client.upload(table, table="encounters")
             models, bundles, missing = {}, {}, {}
             key = client.capabilities().signing_key
