@@ -100,11 +100,11 @@ def training_rows() -> list[Row]:
         found = module.summary()
     except (ImportError, FileNotFoundError):
         found = []
-    words = {"below": "BELOW FLOOR"}
-    rows: list[Row] = [
-        (r.what, f"{r.cpu:.2f}", f"{r.wall:.2f}", r.floor, r.aim, words.get(r.reached, r.reached))
-        for r in found
-    ]
+    rows: list[Row] = []
+    for r in found:
+        below = "BELOW FLOOR" if r.floor else "below the aim"
+        state = below if r.reached == "below" else r.reached
+        rows.append((r.what, f"{r.cpu:.2f}", f"{r.wall:.2f}", r.floor, r.aim, state))
     if any("steps/s" in row[0] for row in rows):
         return rows
     return [("CTGAN training steps/s ÷ `ctgan`'s", "", "", "2", "3", "not measured: make bench-train"), *rows]

@@ -11,13 +11,16 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import grpc
+import psutil
 
 from benchmarks.graphs import gemm_kernels, gemm_macs, graph_alone
 from benchmarks.measure import Timing, Told, compared, interleave
+from benchmarks.serving import BenchServer, sampled
 from benchmarks.stand import DEFAULT, Options, Stand
 from kohort.v1 import sampling_pb2
 
@@ -54,9 +57,7 @@ def over_grpc(stand: Stand, name: str, rows: int, streams: int = 1) -> Callable[
     each = rows // streams
 
     def part(stream: int = 0) -> int:
-        model = stand.models[name]
-        found = stand.client.sample_batches(model, each, seed=1, start=stream * each)
-        return sum(len(batch) for batch in found)
+        return sampled(stand.client, stand.models[name], each, start=stream * each)
 
     def several() -> int:
         with ThreadPoolExecutor(streams) as pool:
@@ -95,17 +96,34 @@ def graph(stand: Stand, options: Options, threads: int) -> dict[str, Any]:
     """Sample over gRPC ÷ the graph alone, for every model; that of ctgan ÷ the GEMM limit, on one thread.
 
     With two threads the graph runs once with two threads inside an operator, and
-    once as two runs side by side.
+    once as two runs side by side; and so does Sample: as one stream of a server
+    whose graphs have two threads, and as two streams.
     """
     rows, server = options.rows, stand.server.process
     candidates: dict[str, Callable[[], int]] = {}
     for name, bundle in stand.bundles.items():
         candidates[f"gRPC {name}"] = over_grpc(stand, name, rows, threads)
         candidates[f"graph {name}"] = graph_alone(bundle, rows, 1, threads)[0]
+    with ExitStack() as stack:
+        servers = [server]
         if threads > 1:
-            candidates[f"graph {name}, {threads} threads in an operator"] = graph_alone(
-                bundle, rows, threads
-            )[0]
+            wide = stack.enter_context(_wide(stand, threads))
+            client = stack.enter_context(wide.client())
+            servers.append(wide.process)
+            for name, bundle in stand.bundles.items():
+                model, within = client.import_model(stand.paths[name]), f"{threads} threads in an operator"
+                candidates[f"gRPC {name}, {within}"] = partial(sampled, client, model, rows)
+                candidates[f"graph {name}, {within}"] = graph_alone(bundle, rows, threads)[0]
+        return _graph(stand, options, threads, candidates, servers)
+
+
+def _graph(
+    stand: Stand,
+    options: Options,
+    threads: int,
+    candidates: dict[str, Callable[[], int]],
+    servers: list[psutil.Process],
+) -> dict[str, Any]:
     macs, limits = {}, {}
     for name in ("ctgan", "ctgan int8"):
         if name in stand.bundles:
@@ -113,8 +131,8 @@ def graph(stand: Stand, options: Options, threads: int) -> dict[str, Any]:
             macs[name] = gemm_macs(stand.bundles[name].graph(program["graph"]))
     if threads == 1 and "ctgan" in macs:
         block = int(stand.bundles["ctgan"].manifest.program["noise"]["block"])
-        limits = gemm_kernels(block, macs["ctgan"], rows)
-    found = interleave({**candidates, **limits}, options.repeats, server)
+        limits = gemm_kernels(block, macs["ctgan"], options.rows)
+    found = interleave({**candidates, **limits}, options.repeats, *servers)
     ratios = {
         f"gRPC ÷ graph, {name}": compared(found[f"gRPC {name}"], found[f"graph {name}"])
         for name in stand.bundles
@@ -124,6 +142,13 @@ def graph(stand: Stand, options: Options, threads: int) -> dict[str, Any]:
         for name in macs:
             ratios[f"graph ÷ GEMM limit, {name}"] = compared(found[f"graph {name}"], best)
     return {"macs": macs, "rates": {n: t.plain() for n, t in found.items()}, "ratios": ratios}
+
+
+def _wide(stand: Stand, threads: int) -> BenchServer:
+    folder = stand.server.folder / "wide"
+    folder.mkdir(exist_ok=True)
+    flags = ("--evaluation-profile", "none", "--import-unverified", "--graph-threads", str(threads))
+    return BenchServer(folder, *flags)
 
 
 def formats(stand: Stand, options: Options) -> dict[str, Any]:
@@ -154,15 +179,10 @@ def formats(stand: Stand, options: Options) -> dict[str, Any]:
 
 def batches(stand: Stand, options: Options) -> dict[str, Any]:
     """What the size of batches costs."""
-    model, rows, client = stand.models["ctgan"], options.rows, stand.client
-
-    def run(most: int) -> int:
-        found = client.sample_batches(model, rows, seed=1, max_batch_rows=most)
-        return sum(len(batch) for batch in found)
-
+    run = partial(sampled, stand.client, stand.models["ctgan"], options.rows)
     names = {f"{most:,} rows" if most else "the server's choice": most for most in BATCH_ROWS}
     found = interleave(
-        {name: partial(run, most) for name, most in names.items()}, options.repeats, stand.server.process
+        {name: partial(run, most=most) for name, most in names.items()}, options.repeats, stand.server.process
     )
     return _beside(found, "the server's choice")
 

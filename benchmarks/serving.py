@@ -25,3 +25,9 @@ class BenchServer(LocalServer):
     def client(self) -> kohort.Client:
         """A client of this server."""
         return kohort.Client(self.address)
+
+
+def sampled(client: kohort.Client, model: kohort.Model, rows: int, start: int = 0, most: int = 0) -> int:
+    """Samples rows as typed columns, digests checked, at most so many in a batch; how many came."""
+    found = client.sample_batches(model, rows, seed=1, start=start, max_batch_rows=most)
+    return sum(len(batch) for batch in found)

@@ -34,7 +34,7 @@ import kohort
 from benchmarks.fitting import learn, request
 from benchmarks.graphs import graph_alone
 from benchmarks.measure import ROOT, Timing, compared, cpu_seconds, interleave
-from benchmarks.serving import BenchServer
+from benchmarks.serving import BenchServer, sampled
 from benchmarks.stand import Options
 from kohort.errors import KohortError
 from kohort.problem import Problem
@@ -145,7 +145,7 @@ def measure(options: Options) -> dict[str, Any]:
                         print(f"{what} {size} {trainer}: {took:.0f} s", file=sys.stderr, flush=True)
                     key = f"{what} {size} {trainer}"
                     rows = max(1_024, options.rows * 20 // max(20, len(table.columns)))
-                    candidates[key] = partial(_sampled, client, model, rows)
+                    candidates[key] = partial(sampled, client, model, rows)
                     candidates[f"graph {key}"] = graph_alone(_bundle(path), rows)[0]
             found = interleave(candidates, max(1, options.repeats - 2), server.process)
     for entry in entries:
@@ -203,10 +203,6 @@ def _bundle(path: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return kohort.load(path)
-
-
-def _sampled(client: kohort.Client, model: kohort.Model, rows: int) -> int:
-    return sum(len(batch) for batch in client.sample_batches(model, rows, seed=1))
 
 
 def _first(client: kohort.Client, model: kohort.Model) -> float:

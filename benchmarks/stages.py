@@ -9,7 +9,8 @@ bookkeeping, caches that stages share here and not there.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +78,15 @@ def measure(stand: Stand, options: Options, name: str) -> dict[str, Any]:
     write(path, messages)
     with transport(path, rows) as (receive, sender):
         candidates: dict[str, Callable[[], int]] = {
-            "noise": all_of(lambda: [noise_of(bundle, number) for number in range(rows // block)]),
+            "noise": all_of(lambda: drain(noise_of(bundle, number) for number in range(rows // block))),
             "graph": graph_alone(bundle, rows)[0],
-            "units": all_of(lambda: [0 for _ in program.units(spec, 0, rows)]),
-            "rebatch": all_of(lambda: [0 for _ in rebatch(iter(blocks))]),
-            "encoder": all_of(lambda: encoded(program, batches)),
+            "units": all_of(lambda: drain(program.units(spec, 0, rows))),
+            "rebatch": all_of(lambda: drain(rebatch(iter(blocks)))),
+            "encoder": all_of(lambda: drain(encoding(program, batches))),
             "server digests": all_of(digests),
             "transport": receive,
-            "parse": all_of(lambda: [sampling_pb2.SampleResponse.FromString(m) for m in messages]),
-            "decode": all_of(lambda: [wire.decode_batch(m, table, dictionaries) for m in parsed]),
+            "parse": all_of(lambda: drain(map(sampling_pb2.SampleResponse.FromString, messages))),
+            "decode": all_of(lambda: drain(wire.decode_batch(m, table, dictionaries) for m in parsed)),
             "client digests": all_of(client_digests),
             "DataFrame": lambda: frames(ready),
             "whole": over_grpc(stand, name, rows),
@@ -113,13 +114,29 @@ def split(found: dict[str, Timing]) -> dict[str, Any]:
     }
 
 
-def encoded(program: Program, batches: list[Batch]) -> tuple[wire.Dictionaries, list[bytes]]:
-    """What the server's encoder makes of batches: the dictionaries as read, and a message for each batch."""
-    encoder, dictionaries = ColumnsEncoder(program, {}), wire.Dictionaries()
-    for message in encoder.begin():
-        dictionaries.add(sampling_pb2.SampleResponse.FromString(message).dictionary)
-    messages = [message for batch in batches for message in encoder.batch(batch)]
+def drain(parts: Iterable[object]) -> None:
+    """Takes every part and keeps none, as a stream does: memory that is held would cost more than it does there."""
+    deque(parts, maxlen=0)
+
+
+def encoding(program: Program, batches: list[Batch]) -> Iterator[bytes]:
+    """The messages of the server's encoder: dictionaries, then batches."""
+    encoder = ColumnsEncoder(program, {})
+    yield from encoder.begin()
+    for batch in batches:
+        yield from encoder.batch(batch)
     encoder.digest()
+
+
+def encoded(program: Program, batches: list[Batch]) -> tuple[wire.Dictionaries, list[bytes]]:
+    """The dictionaries as a client reads them, and the messages of batches."""
+    dictionaries, messages = wire.Dictionaries(), []
+    for message in encoding(program, batches):
+        part = sampling_pb2.SampleResponse.FromString(message)
+        if part.WhichOneof("part") == "dictionary":
+            dictionaries.add(part.dictionary)
+        else:
+            messages.append(message)
     return dictionaries, messages
 
 

@@ -53,6 +53,8 @@ class Stand:
     models: dict[str, kohort.Model]
     """Kohort's, by trainer; "ctgan int8" is the same network with int8 graphs, where that is known."""
     bundles: dict[str, Bundle]
+    paths: dict[str, Path]
+    """Their files."""
     rivals: dict[str, Callable[[int, int], Callable[[], int | Told]]]
     """Name → (rows, threads) → a candidate."""
     missing: dict[str, str]
@@ -88,7 +90,7 @@ def stand(options: Options) -> Iterator[Stand]:
         folder = Path(name)
         with BenchServer(folder, "--evaluation-profile", "none") as server, server.client() as client:
             dataset = client.upload(table, table="encounters")
-            models, bundles, missing = {}, {}, {}
+            models, bundles, paths, missing = {}, {}, {}, {}
             key = client.capabilities().signing_key
             for model, (trainer, parameters) in wanted_models().items():
                 try:
@@ -97,7 +99,7 @@ def stand(options: Options) -> Iterator[Stand]:
                 except KohortError as error:
                     missing[model] = f"not measured: training failed ({type(error).__name__})"
                     continue
-                path = models[model].download(folder / f"{len(bundles)}.kohort")
+                path = models[model].download(folder / f"{model}.kohort")
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     bundle = kohort.load(path, trusted_keys=[key])
@@ -105,7 +107,7 @@ def stand(options: Options) -> Iterator[Stand]:
                     parameters.get("precision", "") != "int8"
                     or bundle.manifest.program.get("variant") == "int8"
                 ):
-                    bundles[model] = bundle
+                    bundles[model], paths[model] = bundle, path
                 else:
                     del models[model]
                     missing[model] = (
@@ -121,7 +123,15 @@ def stand(options: Options) -> Iterator[Stand]:
                 missing |= unfitted
                 missing |= {peer: peers.why(peer) for peer in PEERS if peer not in rivals}
                 yield Stand(
-                    server, client, models, bundles, rivals, missing, len(schema.columns), len(discrete)
+                    server,
+                    client,
+                    models,
+                    bundles,
+                    paths,
+                    rivals,
+                    missing,
+                    len(schema.columns),
+                    len(discrete),
                 )
 
 
