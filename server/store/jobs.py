@@ -29,6 +29,8 @@ from server.store.transitions import move
 
 _RETRY_SECONDS = 15.0
 _DAY_SECONDS = 24 * 3600.0
+# Read for every watcher again and again: to build it costs more than to run it.
+_ONE = sa.select(jobs).where(jobs.c.id == sa.bindparam("job"), jobs.c.tenant == sa.bindparam("tenant"))
 
 
 class JobStore:
@@ -242,8 +244,7 @@ class JobStore:
 
     @staticmethod
     def _get(connection: sa.Connection, tenant: str, job: str) -> JobRecord:
-        statement = sa.select(jobs).where(jobs.c.id == job, jobs.c.tenant == tenant)
-        row = connection.execute(statement).mappings().first()
+        row = connection.execute(_ONE, {"job": job, "tenant": tenant}).mappings().first()
         if row is None:
             raise Problem("JOB_NOT_FOUND", "there is no such job")
         return rows.job(row)

@@ -43,6 +43,12 @@ def insert_model(connection: sa.Connection, model: ModelRecord) -> None:
     )
 
 
+# Read at the start of every sample: to build it costs more than to run it.
+_ONE = sa.select(models).where(
+    models.c.id == sa.bindparam("model"), models.c.tenant == sa.bindparam("tenant")
+)
+
+
 class ModelStore:
     """The models. Trained ones come in by `LeaseStore.publish`."""
 
@@ -119,8 +125,7 @@ class ModelStore:
 
     @staticmethod
     def _get(connection: sa.Connection, tenant: str, model: str) -> ModelRecord:
-        statement = sa.select(models).where(models.c.id == model, models.c.tenant == tenant)
-        row = connection.execute(statement).mappings().first()
+        row = connection.execute(_ONE, {"model": model, "tenant": tenant}).mappings().first()
         if row is None:
             raise Problem("MODEL_NOT_FOUND", "there is no such model")
         return rows.model(row)

@@ -158,8 +158,32 @@ class ReleaseStore:
             ]
 
 
+# Read at the start of every sample, and so built only once: that costs more than to run them.
+_IN_FORCE = sa.select(policies).where(policies.c.tenant == sa.bindparam("tenant"))
+_NEWEST_REPORTS = sa.select(reports.c.model, reports.c.id, reports.c.json_key, reports.c.evidence).where(
+    reports.c.number.in_(
+        sa.select(sa.func.max(reports.c.number))
+        .where(
+            reports.c.tenant == sa.bindparam("tenant"),
+            reports.c.model.in_(sa.bindparam("models", expanding=True)),
+        )
+        .group_by(reports.c.model)
+    )
+)
+_LAST_OVERRIDES = sa.select(overrides).where(
+    overrides.c.number.in_(
+        sa.select(sa.func.max(overrides.c.number))
+        .where(
+            overrides.c.tenant == sa.bindparam("tenant"),
+            overrides.c.model.in_(sa.bindparam("models", expanding=True)),
+        )
+        .group_by(overrides.c.model)
+    )
+)
+
+
 def _policy(connection: sa.Connection, tenant: str) -> StoredPolicy:
-    row = connection.execute(sa.select(policies).where(policies.c.tenant == tenant)).mappings().first()
+    row = connection.execute(_IN_FORCE, {"tenant": tenant}).mappings().first()
     if row is None:
         return DEFAULTS
     return StoredPolicy(Policy.from_json(row["policy"]), row["etag"], row["update_time"], row["updated_by"])
@@ -167,22 +191,12 @@ def _policy(connection: sa.Connection, tenant: str) -> StoredPolicy:
 
 def _standings(connection: sa.Connection, tenant: str, models: Collection[str]) -> dict[str, Standing]:
     policy = _policy(connection, tenant).policy
-    of_reports = sa.and_(reports.c.tenant == tenant, reports.c.model.in_(models))
-    newest = sa.select(sa.func.max(reports.c.number)).where(of_reports).group_by(reports.c.model)
+    asked = {"tenant": tenant, "models": list(models)}
     evidence = {
         row.model: (Evidence.from_json(row.evidence), row.id if row.json_key else "")
-        for row in connection.execute(
-            sa.select(reports.c.model, reports.c.id, reports.c.json_key, reports.c.evidence).where(
-                reports.c.number.in_(newest)
-            )
-        )
+        for row in connection.execute(_NEWEST_REPORTS, asked)
     }
-    of_overrides = sa.and_(overrides.c.tenant == tenant, overrides.c.model.in_(models))
-    last = sa.select(sa.func.max(overrides.c.number)).where(of_overrides).group_by(overrides.c.model)
-    decided = {
-        row["model"]: _override(row)
-        for row in connection.execute(sa.select(overrides).where(overrides.c.number.in_(last))).mappings()
-    }
+    decided = {row["model"]: _override(row) for row in connection.execute(_LAST_OVERRIDES, asked).mappings()}
     found = {}
     for model in models:
         known, report = evidence.get(model, (None, ""))
