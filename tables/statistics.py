@@ -200,7 +200,8 @@ def patients_per_code(codes: Integers, subjects: Integers, size: int) -> Integer
     if 0 < size * _numbers(subjects) <= _TABLE * codes.size:
         met = np.zeros(size * _numbers(subjects), dtype=np.bool_)
         met[_pairs(codes, subjects)] = True
-        return np.count_nonzero(met.reshape(size, -1), axis=1).astype(np.int64)
+        patients: Integers = met.reshape(size, -1).sum(axis=1, dtype=np.int64)
+        return patients
     if patient_count(subjects) < codes.size:
         # Sorting one number is several times faster than np.lexsort of two.
         pairs = np.sort(_pairs(codes, subjects))
