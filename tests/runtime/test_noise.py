@@ -203,6 +203,17 @@ def test_many_substreams_at_once_equal_the_second_implementation(
         np.testing.assert_allclose(normal[row], bell, rtol=0, atol=4e-6 if scheme == 2 else 1e-6)
 
 
+@pytest.mark.parametrize("scheme", [1, 2])
+def test_noise_goes_where_it_is_wanted(scheme):
+    room = np.full((2, 50, 3), np.nan, np.float32), np.full((2, 50, 6), np.nan, np.float32)
+    for block in (0, 1):
+        out = room[0][block], room[1][block]
+        assert block_noise(4, 0, block, 50, 3, 6, scheme, out) == out
+    for block in (0, 1):
+        for made, wanted in zip(room, block_noise(4, 0, block, 50, 3, 6, scheme), strict=True):
+            assert made[block].tobytes() == wanted.tobytes()
+
+
 def test_where_there_are_no_normals_the_schemes_are_one():
     assert block_noise(3, 1, 2, 50, 7, 0, 2)[0].tobytes() == block_noise(3, 1, 2, 50, 7, 0, 1)[0].tobytes()
 

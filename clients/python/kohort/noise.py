@@ -57,7 +57,7 @@ _LOG = tuple(map(np.float32, (-4.0, -1.3333337, -0.799775, -0.59161997)))
 _MINUS_2_LN_2 = np.float32(-1.3862944)
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)
 _ONE_BITS = np.int32(0x3F800000)
-# Temporary arrays of this many words stay in a core's second-level cache.
+# Temporary arrays of this many words stay in a core's caches; of fewer, calls take longer than their work.
 _CHUNK = 16_384
 
 
@@ -75,7 +75,14 @@ def words_per_unit(uniforms: int, normals: int, scheme: int = 1) -> int:
 
 
 def block_noise(
-    seed: int, stream: int, block: int, block_size: int, uniforms: int, normals: int, scheme: int = 1
+    seed: int,
+    stream: int,
+    block: int,
+    block_size: int,
+    uniforms: int,
+    normals: int,
+    scheme: int = 1,
+    out: tuple[Floats, Floats] | None = None,
 ) -> tuple[Floats, Floats]:
     """The noise of units [block * block_size, (block + 1) * block_size).
 
@@ -87,12 +94,16 @@ def block_noise(
         uniforms: uniforms per unit.
         normals: normals per unit.
         scheme: 1 or 2.
+        out: what is returned, to be filled; new arrays by default.
 
     Returns:
         Uniforms [block_size, uniforms] and normals [block_size, normals].
     """
     generator = np.random.Philox(key=_key(seed, stream), counter=_counter(0, block, 0, 0))
-    return _draw(generator, block_size, uniforms, normals, scheme)
+    if out is None:
+        out = np.empty((block_size, uniforms), np.float32), np.empty((block_size, normals), np.float32)
+    _draw(generator, *out, scheme)
+    return out
 
 
 @dataclass(frozen=True)
@@ -104,11 +115,15 @@ class Substream:
 
     def uniforms(self, count: int) -> Floats:
         """Uniforms in (0, 1), [count]."""
-        return _draw(self.generator, 1, count, 0, self.scheme)[0].ravel()
+        found = np.empty((1, count), np.float32)
+        _draw(self.generator, found, np.empty((1, 0), np.float32), self.scheme)
+        return found.ravel()
 
     def normals(self, count: int) -> Floats:
         """Standard normals, [count]."""
-        return _draw(self.generator, 1, 0, count, self.scheme)[1].ravel()
+        found = np.empty((1, count), np.float32)
+        _draw(self.generator, np.empty((1, 0), np.float32), found, self.scheme)
+        return found.ravel()
 
 
 def substreams(
@@ -152,17 +167,15 @@ def _counter(*words: int) -> npt.NDArray[np.uint64]:
     return np.array(words, dtype=np.uint64)
 
 
-def _draw(
-    generator: np.random.Philox, rows: int, uniforms: int, normals: int, scheme: int
-) -> tuple[Floats, Floats]:
-    words = words_per_unit(uniforms, normals, scheme)
-    flat, curved = np.empty((rows, uniforms), np.float32), np.empty((rows, normals), np.float32)
+def _draw(generator: np.random.Philox, flat: Floats, curved: Floats, scheme: int) -> None:
+    """Fills uniforms [n, uniforms] and normals [n, normals]."""
+    rows, words = len(flat), words_per_unit(flat.shape[1], curved.shape[1], scheme)
     step = max(1, _CHUNK // max(words, 1))
     for start in range(0, rows, step):
         some = min(step, rows - start)
+        part = slice(start, start + some)
         raw = np.asarray(generator.random_raw(some * words), dtype="<u8")
-        _read(raw.reshape(some, words), flat[start : start + some], curved[start : start + some], scheme)
-    return flat, curved
+        _read(raw.reshape(some, words), flat[part], curved[part], scheme)
 
 
 def _read(raw: npt.NDArray[np.uint64], flat: Floats, curved: Floats, scheme: int) -> None:
@@ -170,7 +183,8 @@ def _read(raw: npt.NDArray[np.uint64], flat: Floats, curved: Floats, scheme: int
     if scheme == 2:
         first = (flat.shape[1] + 1) // 2
         if first:
-            flat[...] = _uniform(_bits(raw[:, :first]))[:, : flat.shape[1]]
+            # Side by side, since operations on short rows take longer than copies of them.
+            flat[...] = _uniform(_bits(np.ascontiguousarray(raw[:, :first])))[:, : flat.shape[1]]
         if curved.shape[1]:
             places = raw[:, first:].view("<u2")[:, : curved.shape[1]].astype(np.intp)
             # Every place is inside; to wrap is the quickest way of not being asked.
@@ -243,7 +257,9 @@ def _product(x: npt.NDArray[np.uint64], factor: int) -> tuple[npt.NDArray[np.uin
 
 def _uniform(k: Ints) -> Floats:
     """(k + 1/2) 2^-23 for 23-bit k, exactly: 1 + k 2^-23 is put together from bits."""
-    return np.bitwise_or(k, _ONE_BITS).view(np.float32) + np.float32(2.0**-24 - 1)
+    found = np.bitwise_or(k, _ONE_BITS).view(np.float32)
+    found += np.float32(2.0**-24 - 1)
+    return found
 
 
 def _box_muller(first: Ints, second: Ints, out: Floats) -> None:

@@ -57,6 +57,9 @@ __all__ = ["SinglePass", "check"]
 
 _TOGETHER = 16
 """Blocks at most that make one batch."""
+_AHEAD_BYTES = 8 << 20
+"""Noise at most that is drawn before graphs turn it into rows. Taking turns with each block, noise takes
+twice as long: every time it finds the caches full of the graph."""
 
 
 class SinglePass:
@@ -116,17 +119,39 @@ class SinglePass:
         The first block goes alone, so that it is early; then more and more, up to what a message wants.
         """
         size, low, blocks, most = self._plan.block, start, 1, 0
+        room = self._room(-(-stop // size) - start // size)
         while low < stop and not draws.stopped:
             first = low // size
             high = min(stop, (first + blocks) * size)
-            drawn = range(first, -(-high // size))
-            runs = [self._draw(spec, ask, block, ask.picks(block)) for block in drawn]
+            runs = self._runs(spec, ask, range(first, -(-high // size)), room)
             draws.drawn += high - low
             batch = self._batch(spec, ask, self._arrays(runs), first * size, low, high)
             yield batch
             if not most:
                 most = min(_TOGETHER, -(-TARGET_BYTES * batch.row_count // (size * max(1, batch.nbytes))))
             low, blocks = high, min(2 * blocks, most)
+
+    def _room(self, blocks: int) -> list[tuple[Floats, Floats]]:
+        """Room for the noise of some of so many blocks."""
+        plan = self._plan
+        ahead = _AHEAD_BYTES // (4 * plan.block * max(1, plan.uniforms + plan.normals))
+        # For the whole stream: to take and give back so much with each block takes as long as to fill it.
+        flat, curved = (
+            np.empty((max(1, min(ahead, blocks, _TOGETHER)), plan.block, n), np.float32)
+            for n in (plan.uniforms, plan.normals)
+        )
+        return list(zip(flat, curved, strict=True))
+
+    def _runs(
+        self, spec: SampleSpec, ask: Ask, blocks: range, room: Sequence[tuple[Floats, Floats]]
+    ) -> list[list[Any]]:
+        """Attempt 0 of some blocks, as `_run` gives it."""
+        runs = []
+        for begin in range(0, len(blocks), len(room)):
+            some = blocks[begin : begin + len(room)]
+            noise = [self._noise(spec, block, out) for block, out in zip(some, room, strict=False)]
+            runs += [self._run(*n, self._given(ask, block)) for n, block in zip(noise, some, strict=True)]
+        return runs
 
     def _asked_units(
         self, spec: SampleSpec, ask: Ask, start: int, stop: int, draws: Draws
@@ -169,7 +194,7 @@ class SinglePass:
         plan, size = self._plan, self._plan.block
         first, places = block * size, np.arange(size)
         picks = ask.picks(block)
-        cells: Cells = self._arrays([self._draw(spec, ask, block, picks)])
+        cells: Cells = self._arrays([self._run(*self._noise(spec, block), self._given(ask, block, picks))])
 
         def finished(cells: Cells, places: Places, attempts: Places) -> tuple[Cells, Mask]:
             if ask.partial is not None:
@@ -197,14 +222,21 @@ class SinglePass:
             draws.unlearned += int(ask.partial.unlearned[done].sum())
         return settled.cells, first + settled.reached
 
-    def _draw(self, spec: SampleSpec, ask: Ask, block: int, picks: Places) -> list[Any]:
-        """Attempt 0 of a block, as `_run` gives it."""
+    def _noise(
+        self, spec: SampleSpec, block: int, out: tuple[Floats, Floats] | None = None
+    ) -> tuple[Floats, Floats]:
         plan = self._plan
-        noise = block_noise(
-            spec.seed, plan.stream, block, plan.block, plan.uniforms, plan.normals, plan.scheme
+        return block_noise(
+            spec.seed, plan.stream, block, plan.block, plan.uniforms, plan.normals, plan.scheme, out
         )
-        given = ask.given(block, np.arange(plan.block), None, picks) if ask.native else {}
-        return self._run(*noise, given)
+
+    def _given(self, ask: Ask, block: int, picks: Places | None = None) -> Mapping[str, npt.NDArray[Any]]:
+        """What attempt 0 of a block gives to the graph besides noise."""
+        if not ask.native:
+            return {}
+        return ask.given(
+            block, np.arange(self._plan.block), None, ask.picks(block) if picks is None else picks
+        )
 
     def _run(self, uniform: Floats, normal: Floats, given: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
         """The outputs of the graph for one block, in the order of `_outputs`, as they come."""
