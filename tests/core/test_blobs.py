@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -117,6 +119,12 @@ def test_any_tenant_is_one_segment_of_its_own(blobs: LocalBlobStore, tmp_path: P
         with blobs.open(bundle_key(tenant, "m", 1)) as file:
             assert file.read() == tenant.encode()
     assert dataset_prefix("n", "d") == "datasets/n/d"
+
+
+def test_patient_hashes_are_hmacs_of_tenant_and_patient() -> None:
+    hashes = patient_hashes(b"key", "north", ["7", "ä"])
+    expected = (hmac.new(b"key", b"north\0" + p.encode(), hashlib.sha256).digest() for p in ("7", "ä"))
+    assert hashes == b"".join(sorted(expected))
 
 
 def test_patient_hashes_answer_only_with_the_key(tmp_path: Path) -> None:
