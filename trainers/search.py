@@ -13,7 +13,7 @@ from trainers.numbers import slopes
 FLOAT, INT64, BOOL, DOUBLE = 1, 7, 9, 11
 """Element types as ONNX numbers them (`TensorProto.DataType`)."""
 
-COLUMNWISE = 128
+COLUMNWISE = 192
 """Up to so many classes `Ops.draw_columns` is the fastest draw."""
 
 
