@@ -24,6 +24,7 @@ from trainers.base import Floats, Generator, Hooks, Indices
 from trainers.calibration import calibrate
 from trainers.checkpoint import Checkpoint
 from trainers.compute import autocast, clipped, moved, streams
+from trainers.conditioned import conditioned
 from trainers.conditions import RowSampler
 from trainers.gemm import hasten
 from trainers.heads import Layout
@@ -67,9 +68,9 @@ class Game:
     """A generator against a discriminator over one encoded table.
 
     Args:
-        networks: generator ([rows, embedding + conditions] → [rows, width]) and
-            discriminator ([rows, width + conditions] → [rows / pac, 1]), which judges
-            packs by the layers of its `seq`, such as `slopes.wasserstein_loss` takes.
+        networks: generator ([rows, embedding + conditions] → [rows, width]), of the layers that
+            `conditioned` knows, and discriminator ([rows, width + conditions] → [rows / pac, 1]),
+            which judges packs by the layers of its `seq`, such as `wasserstein_loss` takes.
         alphas: the table's tanh outputs, [n, tanhs].
         ones: per head the output that is 1, [n, heads].
     """
@@ -139,7 +140,7 @@ class Game:
         asked, _ = self._draw(size, rng)
         self.discriminator.requires_grad_(False)
         logits, fake = self._generate(asked, size)
-        judged = self.discriminator(torch.cat([fake, self._one_hot(asked, size)], dim=1))
+        judged = self.discriminator(self._joined(fake, asked))
         g_loss = self._condition_loss(logits, asked) - judged.mean()
         self._g_optimiser.zero_grad(set_to_none=True)
         g_loss.backward()
@@ -178,9 +179,9 @@ class Game:
         self.generator.train()
         with torch.no_grad():
             for _ in range(batches):
-                self.generator(self._sampling_inputs(size, rng))
+                self._sampled(size, rng)
             self.generator.eval().requires_grad_(False)
-            logits = self.generator(self._sampling_inputs(batches * size, rng))
+            logits = self._sampled(batches * size, rng)
             weights = self._sampler.weights
             counts = None if weights is None else self._moved(weights)
             calibrate(self.generator, self._layout, logits, self._alphas, self._ones, counts)
@@ -190,28 +191,28 @@ class Game:
         asked, rows = self._sampler.draw(size, rng)
         return self._moved(asked) if asked.size else None, self._moved(rows)
 
-    def _one_hot(self, asked: Tensor | None, size: int) -> Tensor:
-        """The conditional vector, [size, conditions]; no columns where nothing is asked."""
-        width = self._sampler.conditions.width
-        if asked is None:
-            return torch.zeros(size, 0, device=self._device)
-        return torch.zeros(size, width, device=self._device).scatter_(1, asked[:, None], 1.0)
+    def _noise(self, size: int) -> Tensor:
+        return torch.randn(size, self._settings.embedding_dim, device=self._device)
 
-    def _inputs(self, asked: Tensor | None, size: int) -> Tensor:
-        noise = torch.randn(size, self._settings.embedding_dim, device=self._device)
-        return noise if asked is None else torch.cat([noise, self._one_hot(asked, size)], dim=1)
-
-    def _sampling_inputs(self, size: int, rng: np.random.Generator) -> Tensor:
+    def _sampled(self, size: int, rng: np.random.Generator) -> Tensor:
+        """Outputs of the generator for conditions as sampling asks them, [size, width]."""
         asked = self._sampler.conditions.ask(rng.random(size))
-        return self._inputs(self._moved(asked) if self._outputs.numel() else None, size)
+        wanted = self._moved(asked) if self._outputs.numel() else None
+        return conditioned(self.generator, self._noise(size), wanted)
 
     def _generate(self, asked: Tensor | None, size: int) -> tuple[Tensor, Tensor]:
         """Outputs of the generator as they are and activated, both [size, width]."""
-        inputs = self._inputs(asked, size)
         with autocast(self._device):
-            logits = self.generator(inputs)
+            logits = conditioned(self.generator, self._noise(size), asked)
         logits = logits.float()
         return logits, activated(logits, self._layout)
+
+    def _joined(self, fake: Tensor, asked: Tensor | None) -> Tensor:
+        """Made rows with their condition behind each, [size, width + conditions]."""
+        if asked is None:
+            return fake.contiguous()
+        one_hot = torch.zeros(fake.shape[0], self._sampler.conditions.width, device=self._device)
+        return torch.cat([fake, one_hot.scatter_(1, asked[:, None], 1.0)], dim=1)
 
     def _condition_loss(self, logits: Tensor, asked: Tensor | None) -> Tensor:
         """Cross-entropy between the class asked for and the one given; 0 where nothing is asked."""

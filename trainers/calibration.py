@@ -81,11 +81,11 @@ def class_shift(
         share = _given(moved, layout, gates or {})
         means, place = [], 0
         for block in blocks(moved, layout):
-            given, count = functional.softmax(block, dim=2), block.shape[1]
+            given, count = functional.softmax(block, dim=1), block.shape[0]
             if share is None:
-                means.append(given.mean(dim=0).flatten())
+                means.append(given.mean(dim=2).flatten())
             else:
-                means.append((given * share[:, place : place + count, None]).sum(dim=0).flatten())
+                means.append((given * share[:, place : place + count].t()[:, None]).sum(dim=2).flatten())
             place += count
         shift = (shift + wanted - torch.cat(means).clamp_min(1e-9).log()).clamp(-_FARTHEST, _FARTHEST)
     return shift

@@ -26,7 +26,7 @@ from torch.nn import functional
 from trainers.base import Doubles, Floats, Indices
 from trainers.compute import autocast, clipped, moved
 from trainers.heads import Layout
-from trainers.softmaxes import blocks, log_shares
+from trainers.softmaxes import log_shares, shares
 
 _FREQUENCIES = 16
 """Pairs of sine and cosine that tell the network the time."""
@@ -102,8 +102,7 @@ class Points:
 
     def shares(self, logits: Tensor) -> Tensor:
         """Distributions over the classes of every discrete feature; [n, layout.width] both."""
-        parts = [functional.softmax(block, dim=2).flatten(1) for block in blocks(logits, self.layout)]
-        return torch.cat(parts, dim=1) if parts else logits
+        return shares(logits, self.layout)
 
 
 def times(steps: int) -> list[float]:

@@ -17,6 +17,8 @@ from trainers.base import Hooks, Progress, Stopped
 torch = pytest.importorskip("torch")
 pytest.importorskip("ctgan")
 
+from ctgan.synthesizers.ctgan import Generator as Network  # noqa: E402
+
 from trainers import adversarial  # noqa: E402
 from trainers.adversarial import Game, Settings  # noqa: E402
 from trainers.conditions import Conditions, RowSampler  # noqa: E402
@@ -70,7 +72,7 @@ def game() -> Game:
     alphas, ones = layout.encode([rng.normal(size=200), classes], rng)
     conditions = Conditions.of(layout, ones, log_frequency=True)
     torch.manual_seed(0)
-    networks = (torch.nn.Linear(4 + 3, layout.width), Packs(layout.width + 3, 10))
+    networks = (Network(4 + 3, [], layout.width), Packs(layout.width + 3, 10))
     return Game(
         networks, layout, RowSampler.of(conditions, layout, ones), alphas, ones, SETTINGS, torch.device("cpu")
     )
@@ -87,8 +89,8 @@ def test_outputs_are_a_tanh_and_a_distribution_per_head(game: Game) -> None:
 
 def test_gumbel_softmax_chooses_by_probability(game: Game) -> None:
     with torch.no_grad():
-        game.generator.weight.zero_()
-        game.generator.bias.copy_(torch.log(torch.tensor([1.0, 0.5, 0.5, 0.7, 0.2, 0.1])))
+        game.generator.seq[0].weight.zero_()
+        game.generator.seq[0].bias.copy_(torch.log(torch.tensor([1.0, 0.5, 0.5, 0.7, 0.2, 0.1])))
         chosen = torch.cat(
             [game._generate(torch.zeros(40, dtype=torch.long), 40)[1][:, 3:].argmax(1) for _ in range(200)]
         )
@@ -122,7 +124,7 @@ def test_condition_loss_is_cross_entropy_of_the_class_asked_for(game: Game) -> N
 def test_calibration_gives_every_class_its_frequency_and_every_number_its_mean(game: Game) -> None:
     game.calibrate(seed=3)
     with torch.no_grad():
-        logits = game.generator(game._sampling_inputs(20_000, np.random.default_rng(5)))
+        logits = game._sampled(20_000, np.random.default_rng(5))
     given = torch.softmax(logits[:, 3:6], 1).mean(0).numpy()
     real = np.bincount(game._ones[:, 1].numpy() - 3) / 200
     assert np.allclose(given, real, atol=0.02)

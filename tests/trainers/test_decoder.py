@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 
 from trainers.calibration import calibrate  # noqa: E402
 from trainers.networks import Skip, mlp, write_network  # noqa: E402
-from trainers.softmaxes import blocks  # noqa: E402
+from trainers.softmaxes import shares  # noqa: E402
 
 SHARES = np.array([0.6, 0.3, 0.1])
 
@@ -170,7 +170,7 @@ def test_calibration_gives_classes_and_means_of_the_table(weighted: bool) -> Non
         torch.from_numpy(weights) if weighted else None,
     )
     outputs = network(noise).detach()
-    given = torch.cat([torch.softmax(b, 2).mean(0).flatten() for b in blocks(outputs[:, 1:], layout)])
+    given = shares(outputs[:, 1:], layout).mean(0)
     assert np.allclose(given[2:], np.bincount(codes, weights) / weights.sum(), atol=1e-3)
     assert torch.tanh(outputs[:, 0]).mean().item() == pytest.approx(
         np.average(alphas[:, 0], weights=weights), abs=1e-3
