@@ -27,7 +27,7 @@ from benchmarks.measure import ROOT, machine
 
 KEPT = ROOT / "benchmarks" / "training_results.json"
 
-QUALITY = {"heart": (None, 300), "encounters": (5_000, 100)}
+QUALITY = {"heart": (None, 300), "encounters": (5_000, 60)}
 """Per table, rows and epochs of the comparison at equal epochs."""
 
 LOWER = ("correlation_error", "marginal_error", "pairwise_error")
