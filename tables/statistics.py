@@ -16,14 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from kohort.columns import Array
-from kohort.problem import Problem
+from tables.patients import patient_count, patients_per_code
+from tables.runs import Runs, bounds_of, edges_of, heaviest, points_of, ranks_of, with_ends
+
+__all__ = [
+    "Quantiles",
+    "StatisticsSource",
+    "Value",
+    "distinct_cells",
+    "distinct_rows",
+    "patient_count",
+    "patients_per_code",
+]
 
 Value: TypeAlias = str | int | float | bool
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
-
-_TABLE = 16
-"""Cells of a table of codes by patients for each row at most; beyond, sorting takes less memory and time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +110,7 @@ class StatisticsSource:
         Raises:
             Problem: COLUMN_UNSUPPORTED with fewer than k patients.
         """
-        return _bounds(_Runs.of(values, subjects), k, step)
+        return bounds_of(Runs.of(values, subjects), k, step)
 
     def quantile_points(
         self,
@@ -125,9 +133,9 @@ class StatisticsSource:
         Raises:
             Problem: COLUMN_UNSUPPORTED with fewer than k patients.
         """
-        runs = _Runs.of(values, subjects)
-        low, high = _bounds(runs, k, step)
-        spikes = _heaviest(runs, np.flatnonzero(runs.patients >= k), max(1, max_points // 4))
+        runs = Runs.of(values, subjects)
+        low, high = bounds_of(runs, k, step)
+        spikes = heaviest(runs, np.flatnonzero(runs.patients >= k), max(1, max_points // 4))
         rows = runs.values.size
         loose = rows - int((runs.ends - runs.starts)[spikes].sum())
         size = -(-loose // max(8, max_points - 2 * spikes.size))
@@ -136,11 +144,11 @@ class StatisticsSource:
         start, left = 0, None
         for stop, end in ends:
             right = float(runs.values[stop]) if stop < rows else None
-            edges = _edges(runs.subjects[start:stop], runs.alone, k, size, start, rows)
-            points = _points(np.clip(runs.values[start:stop], low, high), runs.subjects[start:stop], edges)
+            edges = edges_of(runs.subjects[start:stop], runs.alone, k, size, start, rows)
+            points = points_of(np.clip(runs.values[start:stop], low, high), runs.subjects[start:stop], edges)
             if points:
                 knots += [
-                    (start + rank, x) for rank, x in _with_ends(points, stop - start, left, right, low, high)
+                    (start + rank, x) for rank, x in with_ends(points, stop - start, left, right, low, high)
                 ]
             elif left is not None:
                 # Too few patients to stand alone: each row joins the nearer spike.
@@ -153,7 +161,7 @@ class StatisticsSource:
                 knots += [(stop, right), (end, right)]
             start, left = end, right
         u = np.array([rank for rank, _ in knots], dtype=np.float64)
-        u = u / rows if weights is None else _ranks(u, weights[np.lexsort((subjects, values))])
+        u = u / rows if weights is None else ranks_of(u, weights[np.lexsort((subjects, values))])
         x = np.array([x for _, x in knots], dtype=np.float64)
         x = np.clip(np.maximum.accumulate(np.rint(x / step) * step if step else x), low, high)
         return Quantiles(np.concatenate([[0.0], u, [1.0]]), np.concatenate([[low], x, [high]]))
@@ -190,177 +198,8 @@ def distinct_rows(arrays: Sequence[Array]) -> tuple[list[tuple[Value | None, ...
     return list(rows), codes.astype(np.int64)
 
 
-def patient_count(subjects: Integers) -> int:
-    """How many distinct numbers there are among subjects [n], numbered from 0 as `Table.subjects` does."""
-    return int(np.count_nonzero(np.bincount(subjects)))
-
-
-def patients_per_code(codes: Integers, subjects: Integers, size: int) -> Integers:
-    """Distinct subjects [n] per code [n] in 0..size-1, [size]."""
-    if 0 < size * _numbers(subjects) <= _TABLE * codes.size:
-        met = np.zeros(size * _numbers(subjects), dtype=np.bool_)
-        met[_pairs(codes, subjects)] = True
-        patients: Integers = met.reshape(size, -1).sum(axis=1, dtype=np.int64)
-        return patients
-    if patient_count(subjects) < codes.size:
-        # Sorting one number is several times faster than np.lexsort of two.
-        pairs = np.sort(_pairs(codes, subjects))
-        codes = pairs[_fresh(pairs)] // _numbers(subjects)
-    return np.bincount(codes, minlength=size).astype(np.int64)
-
-
 def _counts(
     codes: Integers, subjects: Integers, weights: Doubles | None, size: int
 ) -> tuple[Integers, npt.NDArray[np.generic]]:
     """Distinct patients and (weighted) rows per code, [size]."""
     return patients_per_code(codes, subjects, size), np.bincount(codes, weights, minlength=size)
-
-
-def _numbers(subjects: Integers) -> int:
-    """A number above those of all subjects [n]."""
-    return int(subjects.max(initial=-1)) + 1
-
-
-def _pairs(codes: Integers, subjects: Integers) -> Integers:
-    """One number per code and subject [n], in the order of codes and then of subjects."""
-    return codes * _numbers(subjects) + subjects
-
-
-def _fresh(ordered: Integers) -> npt.NDArray[np.bool_]:
-    """Which of numbers in order [n] differ from the one before."""
-    fresh = np.ones(ordered.size, dtype=np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
-    return fresh
-
-
-@dataclass(frozen=True, eq=False)
-class _Runs:
-    """Values in order, with runs of equal ones."""
-
-    values: Doubles
-    subjects: Integers
-    starts: Integers
-    ends: Integers
-    patients: Integers
-    """Distinct patients per run."""
-    alone: bool
-    """Whether every patient has one value."""
-
-    @classmethod
-    def of(cls, values: Doubles, subjects: Integers) -> _Runs:
-        # Sorting one number is several times faster than np.lexsort of two.
-        distinct, codes = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True)
-        pairs = np.sort(_pairs(codes, subjects))
-        codes = pairs // _numbers(subjects)
-        owners = pairs - codes * _numbers(subjects)
-        starts = np.flatnonzero(_fresh(codes))
-        own = _fresh(pairs).astype(np.int64)
-        patients = np.add.reduceat(own, starts) if codes.size else np.zeros(0, np.int64)
-        alone = patient_count(subjects) == codes.size
-        return cls(distinct[codes], owners, starts, np.append(starts[1:], codes.size), patients, alone)
-
-
-def _ranks(positions: Doubles, weights: Doubles) -> Doubles:
-    """The share of weights [n], in the order of their values, below positions [m] between them."""
-    upto = np.concatenate([[0.0], np.cumsum(weights)])
-    shares: Doubles = np.interp(positions, np.arange(weights.size + 1), upto / upto[-1])
-    return shares
-
-
-def _unsupported(k: int) -> Problem:
-    return Problem("COLUMN_UNSUPPORTED", f"a column holds numbers of fewer than {k} patients")
-
-
-def _bounds(runs: _Runs, k: int, step: float) -> tuple[float, float]:
-    lows, highs = runs.values, runs.values[::-1]
-    if not runs.alone:
-        # Rows lie in the order of values: a patient's first row is the minimum, the last the maximum.
-        rows = np.arange(runs.subjects.size)
-        first = np.full(_numbers(runs.subjects), -1)
-        last = first.copy()
-        first[runs.subjects[::-1]], last[runs.subjects] = rows[::-1], rows  # of equal places the last is kept
-        lows = runs.values[np.sort(first[first >= 0])]
-        highs = runs.values[np.sort(last[last >= 0])[::-1]]
-    if lows.size < k:
-        raise _unsupported(k)
-    if lows.size < 2 * k:
-        low = high = float(((lows + highs) / 2).mean())
-    else:
-        low, high = float(lows[k - 1 : 2 * k - 1].mean()), float(highs[k - 1 : 2 * k - 1].mean())
-    if step:
-        low, high = (float(np.rint(edge / step) * step) for edge in (low, high))
-    shared = runs.values[runs.starts[runs.patients >= k]]
-    if shared.size:
-        low, high = min(low, float(shared[0])), max(high, float(shared[-1]))
-    return min(low, high), max(low, high)
-
-
-def _heaviest(runs: _Runs, spikes: Integers, count: int) -> Integers:
-    rows = (runs.ends - runs.starts)[spikes]
-    kept = np.argsort(-rows, kind="stable")[:count]
-    return np.sort(spikes[kept])
-
-
-def _points(values: Doubles, subjects: Integers, edges: list[int]) -> list[tuple[float, float]]:
-    """Per group of rows (rank of its middle, mean over its patients of their own means)."""
-    if not edges:
-        return []
-    cuts = np.array(edges)
-    group = np.repeat(np.arange(cuts.size - 1), np.diff(cuts))
-    size = int(subjects.max()) + 1
-    pairs, patient = np.unique(group * size + subjects, return_inverse=True)
-    own = np.bincount(patient, values) / np.bincount(patient)
-    means = np.bincount(pairs // size, own) / np.bincount(pairs // size)
-    middles = (cuts[:-1] + cuts[1:]) / 2
-    return list(zip(middles.tolist(), means.tolist(), strict=True))
-
-
-def _edges(subjects: Integers, alone: bool, k: int, size: int, offset: int, total: int) -> list[int]:
-    """Where to cut rows [n], which begin at rank `offset` of `total`, into groups; [] for none.
-
-    A group has at least k patients and about `size` rows, fewer in the tails of
-    the whole column, where a mean over many rows would lie far from most. What
-    is left over joins the last group.
-    """
-    rows = subjects.size
-    previous = np.full(rows, -1, dtype=np.int64)
-    if not alone:
-        order = np.argsort(subjects, kind="stable")
-        again = np.flatnonzero(~_fresh(subjects[order]))
-        previous[order[again]] = order[again - 1]
-    edges, start = [0], 0
-    while start < rows:
-        rank = offset + start
-        least = max(1, min(size, min(rank, total - rank) // 8))
-        width = max(least, k)
-        while start + width < rows and int((previous[start : start + width] < start).sum()) < k:
-            width *= 2
-        fresh = np.flatnonzero(previous[start : start + width] < start)
-        if fresh.size < k:
-            break
-        start += min(max(least, int(fresh[k - 1]) + 1), rows - start)
-        edges.append(start)
-    edges[-1] = rows
-    return edges if len(edges) > 1 else []
-
-
-def _with_ends(
-    points: list[tuple[float, float]],
-    rows: int,
-    left: float | None,
-    right: float | None,
-    low: float,
-    high: float,
-) -> list[tuple[float, float]]:
-    """A segment's points with its first and last rank, extended as far as its own slope leads.
-
-    The ends are reckoned from the points alone, so they say no more than they do.
-    """
-    floor, ceiling = (low if left is None else left), (high if right is None else right)
-    xs = [x for _, x in points]
-    if len(points) == 1:
-        first, last = (floor + xs[0]) / 2, (xs[0] + ceiling) / 2
-    else:
-        first = max(floor, xs[0] - (xs[1] - xs[0]) / 2)
-        last = min(ceiling, xs[-1] + (xs[-1] - xs[-2]) / 2)
-    return [(0.0, first), *points, (float(rows), last)]
