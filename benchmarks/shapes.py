@@ -144,7 +144,8 @@ def measure(options: Options) -> dict[str, Any]:
                         took = time.perf_counter() - began
                         print(f"{what} {size} {trainer}: {took:.0f} s", file=sys.stderr, flush=True)
                     key = f"{what} {size} {trainer}"
-                    rows = max(1_024, options.rows * 20 // max(20, len(table.columns)))
+                    # Fewer rows of wide tables, yet so many that a stream's fixed cost is a small part.
+                    rows = max(options.rows // 6, options.rows * 20 // max(20, len(table.columns)))
                     candidates[key] = partial(sampled, client, model, rows)
                     candidates[f"graph {key}"] = graph_alone(_bundle(path), rows)[0]
             found = interleave(candidates, max(1, options.repeats - 2), server.process)
