@@ -43,9 +43,10 @@ def fit_mixture(x: Doubles, most: int) -> tuple[Mixture, Indices]:
     The prior of a component is the mean and variance of all points, for one point.
     """
     values, place, counts = np.unique(x, return_inverse=True, return_counts=True)
-    # Groups of about as many points each; equal points stay together.
-    group = ((np.cumsum(counts) - counts) * _GROUPS) // x.size
-    _, group = np.unique(group, return_inverse=True) if values.size > _GROUPS else (0, np.arange(values.size))
+    group = np.arange(values.size)
+    if values.size > _GROUPS:  # Of about as many points each; equal points stay together.
+        before = np.cumsum(counts) - counts
+        group = np.unique((before * _GROUPS) // x.size, return_inverse=True)[1]
     weight = np.bincount(group, counts)
     first = np.bincount(group, counts * values) / weight
     second = np.bincount(group, counts * values**2) / weight
