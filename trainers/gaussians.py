@@ -45,8 +45,8 @@ def fit_mixture(x: Doubles, most: int) -> tuple[Mixture, Indices]:
     values, place, counts = np.unique(x, return_inverse=True, return_counts=True)
     group = np.arange(values.size)
     if values.size > _GROUPS:  # Of about as many points each; equal points stay together.
-        before = np.cumsum(counts) - counts
-        group = np.unique((before * _GROUPS) // x.size, return_inverse=True)[1]
+        earlier = np.cumsum(counts) - counts
+        group = np.unique((earlier * _GROUPS) // x.size, return_inverse=True)[1]
     weight = np.bincount(group, counts)
     first = np.bincount(group, counts * values) / weight
     second = np.bincount(group, counts * values**2) / weight
