@@ -13,12 +13,15 @@ from onnx import TensorProto, helper, numpy_helper
 from kohort.graphcheck import ALLOWED_OPERATORS
 from trainers.base import Doubles, Floats
 from trainers.numbers import slopes
-from trainers.search import COLUMNWISE, cast, gather, write_locate
+from trainers.search import cast, gather, write_locate
 
 OPSET = 20
 IR_VERSION = 9
 """The format that came with opset 20: the oldest runtimes that know the opset read it."""
 
+
+_DENSE = 64
+"""Up to so many classes one triangular product is the fastest cumulative sum along a row."""
 
 _ELEMENTWISE = frozenset(
     """Add Sub Mul Div Clip Relu Tanh Sigmoid LeakyRelu Softmax Where Cast Less LessOrEqual And""".split()  # noqa: SIM905
@@ -97,24 +100,24 @@ class GraphBuilder:
         to be 1. A float32 uniform is at most 1 - 2^-24, so the product stays below
         the sum: the index is below k, and no class of probability 0 is drawn at the end.
         """
+        shares = self.node("Softmax", logits, axis=-1)
         size = self._widths.get(logits)
         if size is None:
             # Nothing here has told how many classes there are: slower, and right for any number.
-            shares = self.node("Softmax", logits, axis=-1)
             sums = self.node("CumSum", shares, self.constant(1, np.int64))
             last = self._cut(sums, -1, np.iinfo(np.int64).max, axis=1)
             return self._count(sums, self.node("Mul", last, uniform))
-        if size > COLUMNWISE:
-            return self._draw_blocked(self.node("Softmax", logits, axis=-1), uniform, size)
-        row = self.node("Reshape", uniform, self.constant([1, -1], np.int64))
-        drawn = self.draw_columns(self.node("Transpose", logits, perm=[1, 0]), row, size)
-        return cast(self, self.node("Squeeze", drawn, self.constant([0], np.int64)), TensorProto.INT64)
+        if size <= _DENSE:
+            sums = self.node("MatMul", shares, self._upto(size))
+            return self._count(sums, self.node("Mul", self.slice(sums, size - 1, size), uniform))
+        return self._draw_blocked(shares, uniform, size)
 
     def draw_columns(self, logits: str, uniform: str, size: int) -> str:
         """`draw` with classes as rows: logits [size, n] and uniform [1, n] → int32 [1, n].
 
         Every operator runs along n: a softmax of a row's few classes, and what is broadcast along
-        them, cost more by the call than by the class.
+        them, cost more by the call than by the class. For logits that are turned together or come so:
+        hundreds of transpositions in a graph make its opening slow.
         """
         first = self.constant([0], np.int64)
         highest = self.node("ReduceMax", logits, first, keepdims=1)

@@ -36,16 +36,21 @@ def uniforms(rng, n=N):
 
 
 def drawn(logits, uniform, known):
-    """`Ops.draw` with or without the builder knowing the number of classes."""
+    """`Ops.draw` with or without the builder knowing the number of classes, or `Ops.draw_columns`."""
 
     def write(builder):
+        if known == "columns":
+            turned = builder.node("Transpose", "logits", perm=[1, 0])
+            row = builder.node("Transpose", "uniform", perm=[1, 0])
+            found = builder.draw_columns(turned, row, logits.shape[1])
+            return builder.node("Cast", builder.node("Squeeze", found, builder.constant([0], np.int64)), to=7)
         x = builder.slice("logits", 0, logits.shape[1]) if known else "logits"
         return builder.draw(x, "uniform")
 
     return run(write, logits=logits, uniform=uniform)
 
 
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("known", [True, False, "columns"])
 @pytest.mark.parametrize("size", [1, 2, 3, 40, 64, 65, 100, 200, 513, 1000])
 def test_draw_inverts_the_cdf(size, known):
     rng = np.random.default_rng(size)
@@ -62,7 +67,7 @@ def test_draw_inverts_the_cdf(size, known):
     assert np.abs(found - wanted).max() <= 1
 
 
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("known", [True, False, "columns"])
 @pytest.mark.parametrize("size", [2, 5, 63, 70, 130, 600])
 def test_draw_never_gives_a_class_without_a_share(size, known):
     rng = np.random.default_rng(size)
@@ -78,7 +83,12 @@ def test_draw_never_gives_a_class_without_a_share(size, known):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 300), st.integers(0, 2**32), st.sampled_from([0.0, 1.0, 30.0, 1e4]), st.booleans())
+@given(
+    st.integers(1, 300),
+    st.integers(0, 2**32),
+    st.sampled_from([0.0, 1.0, 30.0, 1e4]),
+    st.sampled_from([True, False, "columns"]),
+)
 def test_draw_stays_in_range(size, seed, scale, known):
     rng = np.random.default_rng(seed)
     logits = (scale * rng.normal(size=(64, size))).astype(np.float32)
