@@ -33,7 +33,8 @@ def conditioned(network: nn.Module, noise: Tensor, asked: Tensor | None) -> Tens
 
 
 def _layer(layer: nn.Linear, hidden: Tensor, noise: Tensor, asked: Tensor | None) -> Tensor:
-    if noise.device.type != "cpu":  # There dense products cost nothing and run in mixed precision.
+    if noise.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        # Dense products cost little there, and mixed precision is torch's affair.
         inputs = [hidden, noise]
         if asked is not None:
             width = layer.in_features - hidden.shape[1] - noise.shape[1]
