@@ -12,6 +12,9 @@ from kohort.problem import Problem
 
 TARGET_BYTES = 768 * 1024
 """About what a batch should take: the contract asks for 0.5 to 1 MiB."""
+_WIDE_BYTES = 2 << 20
+_WIDE_ROWS = 1024
+"""A batch costs by the column as well: of hundreds of columns it takes up to so many bytes to hold so many rows."""
 _FIRST_BYTES = 64 * 1024
 
 
@@ -97,6 +100,9 @@ def _flush(batches: list[Batch], before: int, after: int, max_rows: int, target:
         tables.setdefault(batch.table, []).append(batch)
     joined = [_join(parts) for parts in tables.values()]
     joined = [batch for batch in joined if batch.row_count] or joined[:1]
+    if target == TARGET_BYTES:
+        widest = max(batch.nbytes // max(1, batch.row_count) for batch in joined)
+        target = max(target, min(_WIDE_BYTES, _WIDE_ROWS * widest))
     pieces = [piece for batch in joined for piece in _cut(batch, max_rows, target)]
     # Where every row is a unit of its own, each piece completes its units.
     whole = joined[0]

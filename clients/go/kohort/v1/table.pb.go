@@ -26,8 +26,9 @@ const (
 // Rows of one table as typed columns.
 //
 // Packed fixed-width fields are little-endian on the wire, so most languages
-// can copy them into arrays. A batch SHOULD encode to 0.5–1 MiB and MUST NOT
-// exceed 3.5 MiB: default message limits of every gRPC client hold.
+// can copy them into arrays. A batch SHOULD encode to 0.5–1 MiB, or up to 2 MiB
+// where hundreds of columns make rows wide, and MUST NOT exceed 3.5 MiB: default
+// message limits of every gRPC client hold.
 //
 // Content digest. The digest of rows [a, b) of a stream is SHA-256 over the
 // concatenation, in schema order of tables and columns, of one SHA-256 per
