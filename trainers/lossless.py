@@ -27,7 +27,7 @@ _MEASURED = 4_096
 """How many others the scales are measured on."""
 
 ERRORS = 4.0
-"""Standard errors by which a share or correlation may differ; of 20,000 one lies beyond by chance."""
+"""Standard errors by which a share or correlation may differ; of 16,000 one lies beyond by chance."""
 
 KOLMOGOROV = 2.3
 """The same for the largest distance of two distribution functions, in its own unit."""

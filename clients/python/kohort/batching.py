@@ -14,7 +14,9 @@ TARGET_BYTES = 768 * 1024
 """About what a batch should take: the contract asks for 0.5 to 1 MiB."""
 _WIDE_BYTES = 2 << 20
 _WIDE_ROWS = 1024
-"""A batch costs by the column as well: of hundreds of columns it takes up to so many bytes to hold so many rows."""
+"""A batch costs by the column, too: of hundreds it takes up to so many bytes to hold so many rows."""
+_MOST_BYTES = 3 << 20
+"""Cells of a batch: with all that stands around them they stay within the 3.5 MiB of the contract."""
 _FIRST_BYTES = 64 * 1024
 
 
@@ -29,8 +31,9 @@ def rebatch(batches: Iterable[Batch], max_rows: int = 0, target_bytes: int = TAR
     Args:
         batches: what a program emits.
         max_rows: at most so many rows per batch; 0 means no limit.
-        target_bytes: of the cells, nearly; no batch has more than twice as much
-            unless one row has.
+        target_bytes: of the cells, nearly; no batch has more than twice as much, nor
+            more than 3 MiB, unless one row has. As it is by default, batches of
+            rows wider than 768 bytes have more, up to 2 MiB.
 
     Raises:
         Problem: that of `batches`, after all that came before it.
@@ -144,7 +147,7 @@ def _cut(batch: Batch, max_rows: int, target: int) -> Iterator[Batch]:
     for start in range(0, rows, step):
         piece = slice_batch(batch, start, min(start + step, rows))
         # Lists and strings may crowd into a few rows.
-        if piece.nbytes > 2 * target and piece.row_count > 1:
+        if piece.nbytes > min(2 * target, _MOST_BYTES) and piece.row_count > 1:
             yield from _cut(piece, piece.row_count // 2, target)
         else:
             yield piece

@@ -123,8 +123,9 @@ def open_session(graph: bytes, threads: int = 1, providers: Sequence[str] | None
         graph: a serialised ONNX model; check it first with `kohort.graphcheck`.
         threads: threads inside one operator; the outputs are the same, bit for bit, for any number.
         providers: see `choose_providers`; None means the CPU, whose rows equal
-            those of any server with the same runtime. With CUDA, tensors are bound (`BoundSession`),
-            and the products of int8 graphs, for which it has no kernel, are the CPU's.
+            those of any server with the same runtime. With CUDA, tensors are bound (`BoundSession`);
+            nodes that ONNX Runtime has no CUDA kernel for run on the CPU. Products of whole numbers
+            (of int8 networks, and those that draws count classes with) may be such: not verified.
 
     Raises:
         Problem: BUNDLE_INVALID when the runtime refuses the graph.

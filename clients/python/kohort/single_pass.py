@@ -32,6 +32,7 @@ are drawn again in whole blocks, too (`kohort.rejection`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -111,7 +112,9 @@ class SinglePass:
         ask = self._ask(spec, start, count)
         draws = Draws() if draws is None else draws
         make = self._free_units if ask.free else self._asked_units
-        yield from make(spec, ask, start, start + count, draws)
+        # Whoever stops waits for no further run of the graph.
+        with suppress(Stopped):
+            yield from make(spec, ask, start, start + count, draws)
 
     def _free_units(self, spec: SampleSpec, ask: Ask, start: int, stop: int, draws: Draws) -> Iterator[Batch]:
         """Where nothing is asked, columns are checked and joined for many blocks at once.
@@ -120,12 +123,12 @@ class SinglePass:
         """
         size, low, blocks, most = self._plan.block, start, 1, 0
         room = self._room(-(-stop // size) - start // size)
-        while low < stop and not draws.stopped:
+        while low < stop:
             first = low // size
             high = min(stop, (first + blocks) * size)
-            runs = self._runs(spec, ask, range(first, -(-high // size)), room)
+            cells = self._arrays(self._runs(spec, ask, range(first, -(-high // size)), room, draws))
             draws.drawn += high - low
-            batch = self._batch(spec, ask, self._arrays(runs), first * size, low, high)
+            batch = self._batch(spec, ask, cells, first * size, low, high)
             yield batch
             if not most:
                 most = min(_TOGETHER, -(-TARGET_BYTES * batch.row_count // (size * max(1, batch.nbytes))))
@@ -143,14 +146,15 @@ class SinglePass:
         return list(zip(flat, curved, strict=True))
 
     def _runs(
-        self, spec: SampleSpec, ask: Ask, blocks: range, room: Sequence[tuple[Floats, Floats]]
+        self, spec: SampleSpec, ask: Ask, blocks: range, room: Sequence[tuple[Floats, Floats]], draws: Draws
     ) -> list[list[Any]]:
         """Attempt 0 of some blocks, as `_run` gives it."""
         runs = []
         for begin in range(0, len(blocks), len(room)):
             some = blocks[begin : begin + len(room)]
             noise = [self._noise(spec, block, out) for block, out in zip(some, room, strict=False)]
-            runs += [self._run(*n, self._given(ask, block)) for n, block in zip(noise, some, strict=True)]
+            for n, block in zip(noise, some, strict=True):
+                runs.append(self._run(*n, self._given(ask, block), draws))
         return runs
 
     def _asked_units(
@@ -161,10 +165,7 @@ class SinglePass:
         for block in range(start // size, -(-stop // size) if start < stop else 0):
             first = block * size
             low, high = max(start, first), min(stop, first + size)
-            try:
-                cells, reached = self._cells(spec, ask, block, low - first, high - first, draws)
-            except Stopped:
-                return
+            cells, reached = self._cells(spec, ask, block, low - first, high - first, draws)
             if reached > low:
                 yield self._batch(spec, ask, cells, first, low, reached)
             if reached < high:
@@ -194,7 +195,8 @@ class SinglePass:
         plan, size = self._plan, self._plan.block
         first, places = block * size, np.arange(size)
         picks = ask.picks(block)
-        cells: Cells = self._arrays([self._run(*self._noise(spec, block), self._given(ask, block, picks))])
+        run = self._run(*self._noise(spec, block), self._given(ask, block, picks), draws)
+        cells: Cells = self._arrays([run])
 
         def finished(cells: Cells, places: Places, attempts: Places) -> tuple[Cells, Mask]:
             if ask.partial is not None:
@@ -202,14 +204,12 @@ class SinglePass:
             return cells, ask.accept(cells, block, places, attempts, picks)
 
         def draw(places: Places, attempts: Places) -> tuple[Cells, Mask]:
-            if draws.stopped:
-                raise Stopped
             noise = substreams(
                 spec.seed, first + places, attempts, plan.stream, plan.uniforms, plan.normals, plan.scheme
             )
             given = ask.given(block, places, attempts, picks) if ask.native else {}
             padded = {name: _padded(tensor, size) for name, tensor in given.items()}
-            made = self._arrays([self._run(_padded(noise[0], size), _padded(noise[1], size), padded)])
+            made = self._arrays([self._run(_padded(noise[0], size), _padded(noise[1], size), padded, draws)])
             cut = {name: array.slice(0, places.size) for name, array in made.items()}
             return finished(cut, places, attempts)
 
@@ -238,8 +238,12 @@ class SinglePass:
             block, np.arange(self._plan.block), None, ask.picks(block) if picks is None else picks
         )
 
-    def _run(self, uniform: Floats, normal: Floats, given: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+    def _run(
+        self, uniform: Floats, normal: Floats, given: Mapping[str, npt.NDArray[Any]], draws: Draws
+    ) -> list[Any]:
         """The outputs of the graph for one block, in the order of `_outputs`, as they come."""
+        if draws.stopped:
+            raise Stopped
         feeds: dict[str, npt.NDArray[Any]] = {"uniform": uniform, "normal": normal}
         feeds = {name: noise for name, noise in feeds.items() if noise.shape[1]} | dict(given)
         session = self._session
@@ -269,8 +273,10 @@ class SinglePass:
             raise invalid(where, "the graph emits something that is no number")
         dictionary = self.dictionaries.get((self._plan.table.name, column.name))
         if dictionary is not None:
+            # Null cells are 0, which only an empty dictionary has no string for.
+            unused = not dictionary and valid is not None and not valid.any()
             # Without its sign a negative position is far outside, too.
-            if values.view(np.uint64).max() >= max(len(dictionary), 1 if valid is not None else 0):
+            if values.view(np.uint64).max() >= len(dictionary) and not unused:
                 raise invalid(where, "the graph emits a position outside the dictionary")
             values = values.astype("<u4")
         return Array(column.storage, values, valid, dictionary)
