@@ -16,6 +16,9 @@ from kohort.problem import Problem
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_GIVES_WAY_TO = 256
+"""How many that come later pass work that gives way: without end it would never be its turn."""
+
 
 class Threads:
     """A pool for one class of work, so that slow disks never hold up the database, nor graphs either.
@@ -31,7 +34,7 @@ class Threads:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=f"kohort-{name}")
         self._patience_s = patience_s
         self._numbers = count()
-        # Rank, order of arrival, where the result goes, the work.
+        # Turn, order of arrival, where the result goes, the work.
         self._waiting: queue.PriorityQueue[tuple[int, int, Future[Any], Callable[[], Any]]] = (
             queue.PriorityQueue()
         )
@@ -45,24 +48,28 @@ class Threads:
         return await self._run(0, partial(work, *args, **kwargs))
 
     async def run_behind(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same for work that gives way to all that `run` brings, such as one of very many batches."""
-        return await self._run(1, partial(work, *args, **kwargs))
+        """The same for work that gives way to what `run` brings, such as one of very many batches."""
+        return await self._run(_GIVES_WAY_TO, partial(work, *args, **kwargs))
 
-    async def _run(self, rank: int, work: Callable[[], T]) -> T:
-        future: Future[T] = Future()
-        call = partial(contextvars.copy_context().run, work)
-        self._waiting.put((rank, next(self._numbers), future, call))
-        self._pool.submit(self._next)
+    async def _run(self, later: int, work: Callable[[], T]) -> T:
         try:
             async with asyncio.timeout(self._patience_s) as patience:
-                return await asyncio.wrap_future(future)
+                return await self._bring(later, work)
         except TimeoutError:
             if not patience.expired():  # the work's own
                 raise
             raise Problem("STORE_UNAVAILABLE", "the store takes too long to answer") from None
 
+    def _bring(self, later: int, work: Callable[[], T]) -> asyncio.Future[T]:
+        future: Future[T] = Future()
+        call = partial(contextvars.copy_context().run, work)
+        number = next(self._numbers)
+        self._waiting.put((number + later, number, future, call))
+        self._pool.submit(self._next)
+        return asyncio.wrap_future(future)
+
     def _next(self) -> None:
-        """Does what is most urgent: for each that waits this is called once."""
+        """Does what is next in turn: for each that waits this is called once."""
         _, _, future, call = self._waiting.get_nowait()
         if not future.set_running_or_notify_cancel():
             return
@@ -72,6 +79,9 @@ class Threads:
             future.set_exception(error)
         else:
             future.set_result(result)
+        finally:
+            # An error's traceback holds this frame: without a circle both go once the error is told.
+            del future
 
     def close(self) -> None:
         """Drops what has not begun and waits for what has."""

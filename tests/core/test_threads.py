@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -64,6 +67,50 @@ async def test_bulk_gives_way_to_what_somebody_waits_for() -> None:
         assert done == ["urgent 0", "urgent 1", "bulk 0", "bulk 1", "bulk 2"]
     finally:
         go.set()
+        threads.close()
+
+
+async def test_bulk_has_its_turn_although_others_never_cease() -> None:
+    threads, begun, go, done = Threads("sample", 1), threading.Event(), threading.Event(), list[int]()
+
+    def work() -> None:
+        begun.set()
+        go.wait()
+
+    try:
+        first = asyncio.create_task(threads.run(work))
+        await asyncio.to_thread(begun.wait)  # it has the only thread now
+        bulk = asyncio.create_task(threads.run_behind(done.append, -1))
+        await asyncio.sleep(0)
+        urgent = [asyncio.create_task(threads.run(done.append, i)) for i in range(1000)]
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(first, bulk, *urgent)
+        assert [i for i in done if i >= 0] == list(range(1000))
+        assert 100 < done.index(-1) < 500
+    finally:
+        go.set()
+        threads.close()
+
+
+async def test_what_failed_is_let_go_without_the_collector() -> None:
+    class Held:
+        """Such as the rows of a batch."""
+
+    def work(held: Held) -> None:
+        raise ValueError
+
+    threads, held = Threads("sample", 1), Held()
+    left = weakref.ref(held)
+    gc.disable()
+    try:
+        with contextlib.suppress(ValueError):
+            await threads.run(work, held)
+        del held
+        await threads.run(int)  # the thread has done with the other
+        assert left() is None
+    finally:
+        gc.enable()
         threads.close()
 
 
