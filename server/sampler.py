@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from kohort.columns import Batch
 from kohort.programs import Draws, rebatch
 from server.asked import Asked
-from server.encoders import Encoder
+from server.encoders import MAX_MESSAGE, Encoder
 from server.metrics import Metrics
 from server.modelcache import Loaded
 from server.threads import Threads
@@ -35,7 +35,7 @@ class Message:
 
 @dataclass
 class Production:
-    """The work of one stream, a message at a time; blocking, for one thread at once.
+    """The work of one stream, a batch at a time; blocking, for one thread at once.
 
     Args:
         model: the generator.
@@ -62,7 +62,8 @@ class Production:
     def step(self) -> list[Message]:
         """The next messages, no more than of one batch; none once it has ended or was stopped.
 
-        What comes before the first batch and after the last is made with it: each step waits for a thread.
+        What comes before the first batch and after the last is made with it, since each step waits for a
+        thread; only more dictionaries than a message holds take steps of their own.
         """
         return [] if self.draws.stopped else next(self._steps, [])
 
@@ -72,7 +73,13 @@ class Production:
 
     def _run(self) -> Iterator[list[Message]]:
         asked = self.asked
-        made = [Message(data) for data in self.encoder.begin()]
+        made, size = list[Message](), 0
+        for data in self.encoder.begin():
+            if made and size + len(data) > MAX_MESSAGE:
+                yield made
+                made, size = [], 0
+            made.append(Message(data))
+            size += len(data)
         units = self.model.program.units(asked.spec, asked.start, asked.count, self.draws)
         batches = rebatch(units, self.max_rows)
         done, drawn, stop = asked.start, 0, asked.start + asked.count

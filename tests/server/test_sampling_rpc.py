@@ -25,8 +25,6 @@ from kohort.schema import Schema
 from kohort.sessions import open_session
 from kohort.v1 import sampling_pb2
 from server import modelcache
-from server.asked import Asked
-from server.sampler import Production
 from tests.runtime import parts
 from tests.runtime.step_program import step_bundle
 from tests.server.conftest import Start, Stubs, collect, fails
@@ -36,21 +34,6 @@ COLUMNS, ARROW, CSV = (
     sampling_pb2.SAMPLE_FORMAT_ARROW,
     sampling_pb2.SAMPLE_FORMAT_CSV,
 )
-
-
-@pytest.mark.parametrize("count", [0, 10, 2500])
-def test_each_step_of_a_stream_makes_a_batch_with_what_belongs_to_it(count: int) -> None:
-    loaded = modelcache.Loaded(read_bundle(parts.bundle_bytes()).program(), b"", {})
-    encoder = encoders.ColumnsEncoder(loaded.program, {})
-    production, steps = Production(loaded, encoder, Asked(SampleSpec(1), 0, count)), []
-    while not production.ended:
-        steps.append(production.step())
-    batches = [[message.rows for message in step if message.rows] for step in steps]
-    assert all(len(rows) == 1 for rows in batches) or not count
-    assert sum(map(sum, batches)) == count
-    first = [sampling_pb2.SampleResponse.FromString(m.data).WhichOneof("part") for m in steps[0]]
-    assert first == ["dictionary"] * len(loaded.program.dictionaries) + ["batch"] * min(1, count)
-    assert production.step() == []
 
 
 async def sample(stubs: Stubs, model: str, start: int = 0, count: int = 1000, **more: Any) -> list[Any]:
@@ -358,8 +341,8 @@ async def test_a_model_is_loaded_once_and_the_cache_is_bounded(start: Start) -> 
 async def test_an_operator_gives_graphs_more_threads(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
 
-    def opened(graph: bytes, threads_: list[int] = threads, **options: Any) -> Any:
-        threads_.append(options["threads"])
+    def opened(graph: bytes, **options: Any) -> Any:
+        threads.append(options["threads"])
         return open_session(graph, **options)
 
     monkeypatch.setattr("server.bundles.open_session", opened)
