@@ -5,6 +5,7 @@ Standard library only: the training child imports this before anything else.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -47,9 +48,11 @@ def die_with_parent(parent: int) -> None:
 def give_way() -> None:
     """Lowers this process's priority for good: long work takes the time that those who wait leave.
 
-    Where cores are contested a server gets nine tenths of one; else nothing changes.
+    Where cores are contested a server gets nine tenths of one; else nothing changes,
+    nor where a sandbox forbids it.
     """
-    os.nice(_NICE)
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)
 
 
 def watch_lifeline(lifeline: IO[bytes], on_line: Callable[[bytes], None], on_end: Callable[[], None]) -> None:

@@ -66,7 +66,8 @@ def run(spec: ChildSpec, reporter: Reporter) -> dict[str, Any] | None:
             return _result(spec, sorted({name.partition(".")[0] for name in sys.modules}))
         case "environment":
             names = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES")
-            return _result(spec, {name: os.environ.get(name) for name in names} | {"device": spec.device})
+            found = {name: os.environ.get(name) for name in names}
+            return _result(spec, found | {"device": spec.device, "nice": os.nice(0)})
     return _train(spec, reporter)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -185,3 +187,19 @@ def test_a_parser_whose_caller_left_ends(tmp_path: Path) -> None:
     with pytest.raises(AbandonedError):
         parse_upload(Upload("csv", {"heart": HEART}, tmp_path / "out"), Bounds(), left)
     until(lambda: set(psutil.Process().children()) <= before, "the parser to end")
+
+
+def test_a_parser_gives_way_to_the_server(tmp_path: Path) -> None:
+    before, left = set(psutil.Process().children()), threading.Event()
+    os.mkfifo(tmp_path / "endless.csv")
+    upload = Upload("csv", {"endless": tmp_path / "endless.csv"}, tmp_path / "out")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(parse_upload, upload, Bounds(), left)
+        until(
+            lambda: (
+                [p.nice() for p in set(psutil.Process().children()) - before] == [min(19, os.nice(0) + 10)]
+            ),
+            "the parser to give way",
+        )
+        left.set()
+        assert isinstance(reading.exception(), AbandonedError)

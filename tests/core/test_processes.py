@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
-from server.processes import SlotLock, child_environment, host_id, oom_kills
+from server.processes import SlotLock, child_environment, give_way, host_id, oom_kills
 from server.protocol import ChildSpec, from_line, to_line
 from tests.core.workers import gone
 
@@ -124,3 +125,11 @@ def test_long_work_gives_way_to_the_server() -> None:
         [sys.executable, "-c", command], env=child_environment(), capture_output=True, text=True, check=True
     )
     assert int(told.stdout) == min(19, os.nice(0) + 10)
+
+
+def test_where_no_priority_may_change_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(increment: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "nice", forbidden)
+    give_way()
