@@ -91,7 +91,7 @@ def _strings(chunks: pa.ChunkedArray, valid: Mask) -> Array:
         return string_array([], np.zeros(0, np.int64), valid)
     coded = chunks.unify_dictionaries()
     indices = np.concatenate([_numpy(c.indices, 0) for c in coded.chunks]).astype(np.int64)
-    texts = coded.chunk(0).dictionary
+    texts = pc.cast(coded.chunk(0).dictionary, pa.large_string())  # of string views Arrow sorts none
     if texts.null_count:  # a dictionary may hold null itself
         missing = np.append(np.asarray(texts.is_null()), False)
         valid = valid & ~missing[np.where(valid, indices, len(texts))]

@@ -13,7 +13,7 @@ from evaluators.case import Case
 from evaluators.frame import Frame, joined
 from evaluators.intervals import LEVEL
 from evaluators.results import Interval
-from tables.statistics import patient_count, patients_per_code
+from tables.statistics import patients_per_code
 from trainers.base import Doubles, Indices
 
 BLOCKS = 20
@@ -121,10 +121,7 @@ def jackknife(
 def patients_of(codes: Indices, subjects: Indices, size: int) -> Indices:
     """Distinct patients per code, [size]; codes [n] below 0 do not count."""
     held = codes >= 0
-    codes, subjects = codes[held], subjects[held]
-    if patient_count(subjects) == len(subjects):
-        return np.bincount(codes, minlength=size).astype(np.int64)
-    return patients_per_code(codes, subjects, size)
+    return patients_per_code(codes[held], subjects[held], size)
 
 
 def real_rows(case: Case, rows: int, rng: np.random.Generator) -> Frame:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kohort.columns import Array
-from kohort.schema import Storage
+from kohort.schema import Column, Storage
+from tables.arrow import from_arrow
 from tables.facts import Facts, smallest_scale
 from tables.patterns import Patterns
 from tables.physical import canonical
@@ -58,6 +59,14 @@ def test_strings_without_a_dictionary_are_coded_alike(cells):
     assert done.dictionary == tuple(plain(cells))
     assert done.to_python() == cells
     assert canonical(done) is done
+
+
+@pytest.mark.parametrize("type_", [pa.string(), pa.large_string(), pa.string_view()])
+def test_dictionaries_of_arrow_may_hold_any_kind_of_text(type_):
+    coded = pa.DictionaryArray.from_arrays(pa.array([1, 0, None, 2, 1]), pa.array(["b", "a", None], type_))
+    array, _ = from_arrow("t.c", Column("c"), pa.chunked_array([coded]))
+    assert array.to_python() == ["a", "b", None, None, "a"]
+    assert array.dictionary == ("a", "b")
 
 
 def test_lists_are_sorted_too():
