@@ -158,28 +158,20 @@ class ReleaseStore:
             ]
 
 
+def _newest(table: sa.Table) -> sa.ColumnElement[bool]:
+    """Of each model asked for, the row of the highest number."""
+    asked = sa.and_(
+        table.c.tenant == sa.bindparam("tenant"), table.c.model.in_(sa.bindparam("models", expanding=True))
+    )
+    return table.c.number.in_(sa.select(sa.func.max(table.c.number)).where(asked).group_by(table.c.model))
+
+
 # Read at the start of every sample, and so built only once: that costs more than to run them.
 _IN_FORCE = sa.select(policies).where(policies.c.tenant == sa.bindparam("tenant"))
 _NEWEST_REPORTS = sa.select(reports.c.model, reports.c.id, reports.c.json_key, reports.c.evidence).where(
-    reports.c.number.in_(
-        sa.select(sa.func.max(reports.c.number))
-        .where(
-            reports.c.tenant == sa.bindparam("tenant"),
-            reports.c.model.in_(sa.bindparam("models", expanding=True)),
-        )
-        .group_by(reports.c.model)
-    )
+    _newest(reports)
 )
-_LAST_OVERRIDES = sa.select(overrides).where(
-    overrides.c.number.in_(
-        sa.select(sa.func.max(overrides.c.number))
-        .where(
-            overrides.c.tenant == sa.bindparam("tenant"),
-            overrides.c.model.in_(sa.bindparam("models", expanding=True)),
-        )
-        .group_by(overrides.c.model)
-    )
-)
+_LAST_OVERRIDES = sa.select(overrides).where(_newest(overrides))
 
 
 def _policy(connection: sa.Connection, tenant: str) -> StoredPolicy:
