@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -65,6 +66,26 @@ def test_other_numbers_than_float32_are_multiplied_by_torch() -> None:
     x, weight = torch.randn(4, 3, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
     assert torch.equal(linear(x, weight), x @ weight.t())
     assert torch.equal(back(x, weight.t()), x @ weight.t())
+
+
+def test_a_product_that_is_called_or_means_otherwise_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other_arguments(x: Tensor, weight: Tensor) -> Tensor:
+        return x @ weight.t()
+
+    def refused(*_: object) -> Tensor:
+        raise RuntimeError("mkldnn: this operator is not built")
+
+    def not_transposed(x: Tensor, weight: Tensor, *_: object) -> Tensor:
+        return x @ weight
+
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    for product in (other_arguments, refused, not_transposed):
+        monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", SimpleNamespace(default=product))
+        assert gemm._found() is None
+    monkeypatch.setattr(
+        torch.ops.mkldnn, "_linear_pointwise", SimpleNamespace(default=lambda x, w, *_: x @ w.t())
+    )
+    assert gemm._found() is not None
 
 
 def test_without_onednn_torch_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
