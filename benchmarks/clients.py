@@ -29,12 +29,12 @@ from typing import Any
 import grpc
 import psutil
 
-from benchmarks.measure import ROOT, machine, spread
+from benchmarks.measure import ROOT, machine, replaced, spread
 from benchmarks.serving import BenchServer
 from kohort.v1 import sampling_pb2
 
 PAGE = ROOT / "docs" / "clients.md"
-BEGIN, END = "<!-- bench-clients -->\n", "<!-- /bench-clients -->"
+MARK = "bench-clients"
 TABLE = ROOT / "tests" / "data" / "heart.csv"
 LANGUAGES = {"python": "Python", "go": "Go", "java": "Java", "node": "Node"}
 FORMS = {"batches": "columns", "rows": "rows", "csv": "CSV text"}
@@ -172,13 +172,6 @@ def table(runs: dict[tuple[str, str], list[Run]], tiny: dict[tuple[str, str], Ru
     return lines
 
 
-def replaced(page: str, text: str) -> str:
-    """The page with another text between its markers. Raises ValueError where they are missing."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise ValueError(f"{PAGE.name} has no {BEGIN.strip()} … {END}")
-    return page.partition(BEGIN)[0] + BEGIN + text + END + page.partition(END)[2]
-
-
 def main() -> None:
     """Measures, prints and writes."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -188,7 +181,7 @@ def main() -> None:
     options.add_argument("--print-only", action="store_true", help="leave docs/clients.md as it is")
     chosen = options.parse_args()
     if not chosen.print_only:
-        replaced(PAGE.read_text(), "")
+        replaced(PAGE.read_text(), MARK, "")
     words = drivers()
     end = time.monotonic() + chosen.minutes * 60
     runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
@@ -240,7 +233,7 @@ def main() -> None:
     )
     print(text)
     if not chosen.print_only:
-        PAGE.write_text(replaced(PAGE.read_text(), text))
+        PAGE.write_text(replaced(PAGE.read_text(), MARK, text))
 
 
 if __name__ == "__main__":

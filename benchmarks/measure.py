@@ -144,3 +144,11 @@ def machine() -> str:
     )
     cores = f"{psutil.cpu_count()} cores, {platform.system()} {platform.machine()}"
     return f"{cpu}, {cores}, Python {platform.python_version()}, commit {commit or 'none'}"
+
+
+def replaced(page: str, mark: str, text: str) -> str:
+    """The page with another text between ``<!-- mark -->`` and ``<!-- /mark -->``; ValueError without them."""
+    begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+        raise ValueError(f"the page has no {begin.strip()} … {end}")
+    return page.partition(begin)[0] + begin + text + end + page.partition(end)[2]

@@ -1,4 +1,4 @@
-"""Every benchmark of one run, as ratios (`make bench`); writes RESULTS.md and results.json.
+"""Every benchmark of one run, as ratios (`make bench`); writes RESULTS.md, results.json and docs/performance.md's figures.
 
     python -m benchmarks.run [--quick] [--repeats 7] [--parts sampling stages shapes concurrency]
 
@@ -111,6 +111,10 @@ def main() -> int:
     )
     text = page(results)
     out.write_text(text)
+    if out == HERE and not any("failed" in results[part] for part in PARTS):
+        from benchmarks import performance
+
+        performance.write(results)
     print(text)
     return int(any("failed" in results.get(part, {}) for part in PARTS))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import digamma
 
 from trainers.base import Doubles, Indices
 
@@ -42,6 +41,8 @@ def fit_mixture(x: Doubles, most: int) -> tuple[Mixture, Indices]:
 
     The prior of a component is the mean and variance of all points, for one point.
     """
+    from scipy.special import digamma  # here, so that other trainers do without scipy
+
     values, place, counts = np.unique(x, return_inverse=True, return_counts=True)
     group = np.arange(values.size)
     if values.size > _GROUPS:  # Of about as many points each; equal points stay together.

@@ -1,10 +1,10 @@
-"""The benchmark of the clients: what it takes from a driver, its table, and where it writes."""
+"""The benchmark of the clients: what it takes from a driver, and its table."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.clients import BARE, BEGIN, END, Run, parse, replaced, table
+from benchmarks.clients import BARE, Run, parse, table
 
 
 def test_rows_and_seconds_of_a_driver() -> None:
@@ -21,10 +21,3 @@ def test_the_table_has_ratios_of_medians_and_leaves_starting_out() -> None:
     bare, go = table(runs, {("go", "rows"): Run(100, 0.1, 0.5, 2**23)})[2:]
     assert bare == "| no client | bytes | 1,000 (500–1,000) | 1.00 | 0.1 (0.1–0.1) |  |"
     assert go == "| Go | rows | 500 (500–500) | 0.50 | 2.0 (1.0–3.0) | 16 |"
-
-
-def test_only_what_stands_between_the_markers_changes() -> None:
-    assert replaced(f"a\n{BEGIN}old\n{END}\nb\n", "new\n") == f"a\n{BEGIN}new\n{END}\nb\n"
-    for page in ("a\n", f"{END}\n{BEGIN}"):
-        with pytest.raises(ValueError, match=r"clients\.md has no"):
-            replaced(page, "new")

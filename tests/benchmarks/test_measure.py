@@ -20,6 +20,7 @@ from benchmarks.measure import (
     interleave,
     ratio,
     reached,
+    replaced,
     spread,
     summary,
 )
@@ -159,3 +160,11 @@ def test_messages_come_back_from_their_file(tmp_path: Path) -> None:
     messages = [b"", b"a" * 70_000, b"\x00\xff"]
     write(tmp_path / "messages", messages)
     assert read(tmp_path / "messages") == messages
+
+
+def test_only_what_stands_between_the_markers_changes() -> None:
+    begin, end = "<!-- m -->", "<!-- /m -->"
+    assert replaced(f"a\n{begin}\nold\n{end}\nb\n", "m", "new\n") == f"a\n{begin}\nnew\n{end}\nb\n"
+    for page in ("a\n", f"{end}\n{begin}\n"):
+        with pytest.raises(ValueError, match="the page has no <!-- m -->"):
+            replaced(page, "m", "new")

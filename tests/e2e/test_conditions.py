@@ -47,7 +47,9 @@ class Stream:
         self.batches: list[Batch] = []
         self.error: Any = None
         self.reason, self.metadata, self.message = "", {}, ""
-        with grpc.insecure_channel(address) as channel:
+        # No more than a batch ahead of the reader: where a connection breaks, gRPC drops what was not read yet.
+        options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_536)]
+        with grpc.insecure_channel(address, options=options) as channel:
             try:
                 for message in sampling_pb2_grpc.SamplingServiceStub(channel).Sample(request):
                     self._take(message)

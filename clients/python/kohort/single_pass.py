@@ -58,9 +58,6 @@ __all__ = ["SinglePass", "check"]
 
 _TOGETHER = 16
 """Blocks at most that make one batch."""
-_AHEAD_BYTES = 8 << 20
-"""Noise at most that is drawn before graphs turn it into rows. Taking turns with each block, noise takes
-twice as long: every time it finds the caches full of the graph."""
 
 
 class SinglePass:
@@ -122,40 +119,23 @@ class SinglePass:
         The first block goes alone, so that it is early; then more and more, up to what a message wants.
         """
         size, low, blocks, most = self._plan.block, start, 1, 0
-        room = self._room(-(-stop // size) - start // size)
+        # For the whole stream: to take and give back so much with each block takes as long as to fill it.
+        plan = self._plan
+        room = np.empty((size, plan.uniforms), np.float32), np.empty((size, plan.normals), np.float32)
         while low < stop:
             first = low // size
             high = min(stop, (first + blocks) * size)
-            cells = self._arrays(self._runs(spec, ask, range(first, -(-high // size)), room, draws))
+            runs = [
+                self._run(*self._noise(spec, block, room), self._given(ask, block), draws)
+                for block in range(first, -(-high // size))
+            ]
+            cells = self._arrays(runs)
             draws.drawn += high - low
             batch = self._batch(spec, ask, cells, first * size, low, high)
             yield batch
             if not most:
                 most = min(_TOGETHER, -(-TARGET_BYTES * batch.row_count // (size * max(1, batch.nbytes))))
             low, blocks = high, min(2 * blocks, most)
-
-    def _room(self, blocks: int) -> list[tuple[Floats, Floats]]:
-        """Room for the noise of some of so many blocks."""
-        plan = self._plan
-        ahead = _AHEAD_BYTES // (4 * plan.block * max(1, plan.uniforms + plan.normals))
-        # For the whole stream: to take and give back so much with each block takes as long as to fill it.
-        flat, curved = (
-            np.empty((max(1, min(ahead, blocks, _TOGETHER)), plan.block, n), np.float32)
-            for n in (plan.uniforms, plan.normals)
-        )
-        return list(zip(flat, curved, strict=True))
-
-    def _runs(
-        self, spec: SampleSpec, ask: Ask, blocks: range, room: Sequence[tuple[Floats, Floats]], draws: Draws
-    ) -> list[list[Any]]:
-        """Attempt 0 of some blocks, as `_run` gives it."""
-        runs = []
-        for begin in range(0, len(blocks), len(room)):
-            some = blocks[begin : begin + len(room)]
-            noise = [self._noise(spec, block, out) for block, out in zip(some, room, strict=False)]
-            for n, block in zip(noise, some, strict=True):
-                runs.append(self._run(*n, self._given(ask, block), draws))
-        return runs
 
     def _asked_units(
         self, spec: SampleSpec, ask: Ask, start: int, stop: int, draws: Draws
