@@ -69,15 +69,16 @@ def fit_mixture(x: Doubles, most: int) -> tuple[Mixture, Indices]:
         both = digamma(taken + left)
         sticks = digamma(taken) - both + np.append(0.0, np.cumsum(digamma(left) - both)[:-1])
         sharpness = digamma(degrees / 2) - np.log(degrees * variances / 2)
-        far = (first[:, None] - means) ** 2 / variances
-        likely = sticks + 0.5 * (sharpness - 1.0 / precision - far)
+        height = sticks + 0.5 * (sharpness - 1.0 / precision)
+        likely = height - 0.5 * (first[:, None] - means) ** 2 / variances
         shares = np.exp(likely - likely.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         if np.abs(held - before).sum() < _SETTLED * x.size:
             break
     broken = taken / (taken + left)
     weights = broken * np.append(1.0, np.cumprod(1.0 - broken)[:-1])
-    likeliest = shares.argmax(axis=1)[group][place]
+    # Of every value by itself: a group over a gap would give the patients of one side to the other.
+    likeliest = (height - 0.5 * (values[:, None] - means) ** 2 / variances).argmax(axis=1)[place]
     return Mixture(weights / weights.sum(), means, variances), likeliest.astype(np.int64)
 
 

@@ -37,6 +37,16 @@ def test_few_or_equal_values(x: np.ndarray) -> None:
     assert np.allclose(modes.decode(alpha, mode), x, atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", range(124, 150, 5))
+def test_neighbours_across_a_gap_do_not_make_one_patient_s_values_a_mode(rows: int) -> None:
+    """Some of the groups that the fit takes hold the last of one side and the first of the other."""
+    rng = np.random.default_rng(0)
+    sides = [rng.normal(-3.0, 0.3, 10_000), rng.normal(3.0, 0.3, 10_000)]
+    x = np.concatenate([*sides, rng.normal(0.0, 0.01, rows)])
+    patients = np.concatenate([np.arange(20_000) // 4, np.full(rows, 10_000)])
+    assert (np.abs(Modes.fit(x, patients, 5, 0).means) > 2.0).all()
+
+
 def test_far_from_zero_nothing_is_lost() -> None:
     x = 1e15 + np.arange(1000.0)
     modes = Modes.fit(x, np.arange(x.size), 5, seed=1)
