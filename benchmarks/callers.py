@@ -245,7 +245,7 @@ def long_stream(address: str, model: str, rows: int, server: int) -> dict[str, f
                 peak[name] = max(peak[name], resident)
         seconds, used = time.perf_counter() - began, time.process_time() - used
     growth = {name: (peak[name] - base[name]) / 2**20 for name in processes}
-    return {**growth, "rows_per_second": rows / seconds, "cpu": used}
+    return {**growth, "rows": rows, "rows_per_second": rows / seconds, "cpu": used}
 
 
 WORK: dict[str, Callable[..., Any]] = {

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -127,6 +128,15 @@ def reached(value: float, floor: float, aim: float, *, lower: bool = False) -> s
     if lower:
         value, floor, aim = -value, -floor, -aim
     return "aim" if value >= aim else "floor" if value >= floor else "BELOW FLOOR"
+
+
+def rounded(value: Any) -> Any:
+    """The same with five significant digits: more would be noise in every diff."""
+    if isinstance(value, dict):
+        return {str(key): rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(item) for item in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def machine() -> str:

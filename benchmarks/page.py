@@ -32,7 +32,7 @@ def page(results: Results) -> str:
         ]
     if results.get("quick"):
         lines += ["", "**Quick mode: these figures mean nothing.**"]
-    lines += ["", "## The design's table", "", *table(TITLES, design(results)), ""]
+    lines += ["", "## The design's table", "", *table(TITLES, design(results)), "", *_kept(), ""]
     for part in (_rivals, _graph, _stages, _formats, _shapes, _concurrency, _training):
         lines += part(results)
     lines += _left_out(results)
@@ -110,6 +110,18 @@ def training_rows() -> list[Row]:
     return [("CTGAN training steps/s ÷ `ctgan`'s", "", "", "2", "3", "not measured: make bench-train"), *rows]
 
 
+def _kept() -> list[str]:
+    """What of the design's table this run has not measured but read, and of which state that is."""
+    try:
+        trained = importlib.import_module("benchmarks.training").provenance()
+    except ImportError:
+        trained = "none of training"
+    return [
+        "Rows of training and of quality are not of this run: they were kept by `make bench-train`",
+        f"({trained}) and by `make bench-quality` ({quality_rows.provenance()}).",
+    ]
+
+
 def concurrency_rows(results: Results) -> tuple[list[Row], list[Row]]:
     """The rows of the design's table (first batch, memory), and the others."""
     found = results.get("concurrency", {})
@@ -153,7 +165,7 @@ def _rivals(results: Results) -> list[str]:
     found = results.get("sampling", {}).get("rivals")
     if not found:
         return []
-    text = "With two threads a rival may use two inside an operator, and Kohort streams two halves of the units at once."
+    text = "With two threads a rival may use two inside an operator, and Kohort streams two halves of the units at once. A rival gives a DataFrame; Kohort's rows are typed columns in the client, digests checked, where it does not say DataFrame."
     return ["## Beside what users would pick instead", "", text, "", *_by_threads(found, "Sample over gRPC")]
 
 
@@ -236,7 +248,7 @@ def _concurrency(results: Results) -> list[str]:
 
 
 def _training(results: Results) -> list[str]:
-    text = "By `make bench-train` and `make bench-quality`, whose cells name their machine and commit."
+    text = "Kept by `make bench-train`, each cell with its machine and commit, and by `make bench-quality`."
     return ["## Training", "", text, "", *table(TITLES, training_rows()), ""]
 
 

@@ -94,11 +94,13 @@ def main() -> None:
         np.random.seed(0)
         began = time.perf_counter()
         try:
-            fitted[name] = fit(table, discrete)
+            model = fit(table, discrete)
+            model(100)  # One that cannot sample is better told now than in the middle of all.
         except Exception as error:  # one that fails leaves the others
             print(repr(error), file=sys.stderr)
             say(model=name, failed=type(error).__name__)
         else:
+            fitted[name] = model
             say(model=name, seconds=time.perf_counter() - began)
     say(ready=True)
     for line in sys.stdin:

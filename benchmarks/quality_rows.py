@@ -42,6 +42,15 @@ def training_time(path: Path = KEPT) -> Row:
     return (what, text, "", "≤ 0.5", "≤ 0.33", reached(value, 0.5, 0.33, lower=True))
 
 
+def provenance(path: Path = KEPT) -> str:
+    """How many pairs of cells there are, and of how many our trainer's source has changed since."""
+    from benchmarks.quality import code_of
+
+    pairs = paired(json.loads(path.read_text())) if path.exists() else []
+    other = sum(ours["version"] != code_of(BEST) for ours, _ in pairs)
+    return f"{path.name}: {len(pairs)} pairs of cells, {other} of them of another state of `{BEST}`'s source"
+
+
 Cell = dict[str, Any]
 Pairs = Sequence[tuple[Cell, Cell]]
 

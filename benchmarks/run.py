@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import ROOT, machine
+from benchmarks.measure import ROOT, machine, rounded
 from benchmarks.page import page
 from benchmarks.stand import DEFAULT, QUICK, Options
 
@@ -117,15 +117,6 @@ def main() -> int:
         performance.write(results)
     print(text)
     return int(any("failed" in results.get(part, {}) for part in PARTS))
-
-
-def rounded(value: Any) -> Any:
-    """The same with five significant digits: more would be noise in every diff."""
-    if isinstance(value, dict):
-        return {str(key): rounded(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [rounded(item) for item in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

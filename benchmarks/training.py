@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Literal
 
-from benchmarks.measure import ROOT, machine
+from benchmarks.measure import ROOT, machine, rounded
 
 KEPT = ROOT / "benchmarks" / "training_results.json"
 
@@ -116,15 +116,6 @@ def keep(results: list[dict[str, Any]]) -> None:
     partial.replace(KEPT)
 
 
-def rounded(value: Any) -> Any:
-    """Floats to five significant digits, at any depth."""
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    if isinstance(value, dict):
-        return {key: rounded(inner) for key, inner in value.items()}
-    return [rounded(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
 def measure(cell: Cell) -> dict[str, Any]:
     """One cell, in this process."""
     import torch
@@ -154,6 +145,17 @@ def summary() -> list[Row]:
         if same:
             rows.append(_quality_row(table, same))
     return [*rows, *_argn_rows()]
+
+
+def provenance() -> str:
+    """Of which commits the stored cells are, and of how many the trainer's source has changed since."""
+    cells = stored()
+    commits = sorted({cell["machine"].rpartition("commit ")[2] for cell in cells})
+    other = sum(cell["version"] != version() for cell in cells)
+    return (
+        f"{KEPT.name}: {len(cells)} cells of {', '.join(commits) or 'no commit'}, {other} of them "
+        "of another state of the trainer's source"
+    )
 
 
 def paired(cells: list[dict[str, Any]], measure: str, of: str = "kohort") -> list[float]:

@@ -22,10 +22,10 @@ import pandas as pd
 import torch
 
 import kohort
+from benchmarks.fitting import Learned
 from benchmarks.measure import ROOT
 from benchmarks.quality_metrics import marginal_error, pairwise_error
 from benchmarks.quality_tables import Columns, canonical
-from exporters.publish import export_bundle
 from kohort.schema import Schema
 from tables.infer import infer, physicalise_all
 from tables.readers import read_file
@@ -123,7 +123,6 @@ def steps(repeats: int = 7) -> dict[str, Any]:
     data = rival_rows(frame, discrete)
     transformer = theirs.DataTransformer()
     few = data.head(4_000)  # The modes of the rival's numbers are about as many on fewer rows.
-    transformer.fit(few, discrete)
     for name in discrete:
         few = pd.concat([few, data.drop_duplicates(name)])
     transformer.fit(few, discrete)
@@ -273,15 +272,8 @@ def quality(table: str, seed: int, rows: int | None, epochs: int) -> dict[str, A
 def sampled(generator: Generator, schema: Schema, seed: int) -> pd.DataFrame:
     """Rows of the exported bundle, as a user would draw them."""
     info = trainer_of("ctgan").info
-    privacy = {
-        "differentially_private": False,
-        "epsilon": None,
-        "delta": None,
-        "min_patients_per_value": 5,
-        "statement": "",
-    }
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.kohort"
-        export_bundle(generator, schema, info, info.resolve({}), seed, privacy, [], {}, path)
+        Learned(generator, schema, info, info.resolve({}), seed).export(path)
         return pd.DataFrame(kohort.load(path).sample(SAMPLED, seed=seed))

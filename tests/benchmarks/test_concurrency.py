@@ -30,7 +30,13 @@ def test_rows_judge_what_has_a_floor() -> None:
             "streams": {"1": {**run, "first_batch": times}},
             "calls": {"alone": {"all": times}, "2 trainings": {"all": times}},
             "watchers": {"20": watched},
-            "long_stream": {"server": 0.5, "client": 3.0, "rows_per_second": 1e5, "cpu": 20.0},
+            "long_stream": {
+                "server": 0.5,
+                "client": 3.0,
+                "rows": 10_000_000,
+                "rows_per_second": 1e5,
+                "cpu": 20.0,
+            },
         }
     )
     reached = {row[0]: row[-1] for row in made}

@@ -106,6 +106,10 @@ def test_multiply_adds_are_those_of_dense_layers() -> None:
     assert gemm_macs(two) == 48
 
 
+def test_weights_before_their_input_count_too() -> None:
+    assert gemm_macs(graph(("Gemm", ["w", "x", "b"]), w=W.T.copy(), b=np.ones((6, 1), np.float32))) == 24
+
+
 def test_weights_that_were_split_count_as_the_whole() -> None:
     parts = graph(("MatMul", ["x", "w"]), ("Gemm", ["x", "v", "y0"]), w=W[:, :2].copy(), v=W[:, 2:].copy())
     assert gemm_macs(parts) == gemm_macs(graph(("MatMul", ["x", "w"]), w=W))

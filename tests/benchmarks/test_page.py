@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import quality_rows
-from benchmarks.measure import Told
+from benchmarks import quality, quality_rows
+from benchmarks.measure import Told, rounded
 from benchmarks.page import design, page, ratio_row, said, table
 from benchmarks.peers import NO_ENVIRONMENT, Peers
 from benchmarks.quality_report import METRICS
-from benchmarks.run import attempt, rounded
+from benchmarks.run import attempt
 
 
 def ratio(value: float) -> dict[str, Any]:
@@ -130,11 +130,32 @@ def test_training_rows_come_from_what_was_stored(monkeypatch: pytest.MonkeyPatch
     fits = SimpleNamespace(
         what="time ÷ mostlyai-engine's, heart", cpu=0.4, wall=0.4, floor="", aim="", reached=""
     )
-    monkeypatch.setitem(sys.modules, "benchmarks.training", SimpleNamespace(summary=lambda: [steps, fits]))
+    monkeypatch.setitem(
+        sys.modules, "benchmarks.training", SimpleNamespace(summary=lambda: [steps, fits], provenance=str)
+    )
     rows = design(results())
     assert ("CTGAN training steps/s", "1.50", "2.50", "2", "3", "BELOW FLOOR") in rows
     assert not any("heart" in row[0] for row in rows)
     assert "heart" in page(results())
+
+
+def test_rows_that_were_kept_tell_their_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = SimpleNamespace(summary=list, provenance=lambda: "9 cells of abc")
+    monkeypatch.setitem(sys.modules, "benchmarks.training", training)
+    assert "kept by `make bench-train`\n(9 cells of abc)" in page(results())
+
+
+def test_pairs_of_another_state_of_the_source_are_counted(tmp_path: Path) -> None:
+    now = quality.code_of("argn")
+    versions = {1: now, 2: "older", 3: "older"}
+    cells = [
+        {**cell(model, "a", seed, 0.5, 0.1, 1.0), "version": version}
+        for seed, version in versions.items()
+        for model in ("argn", "mostlyai-engine")
+    ]
+    (tmp_path / "cells.json").write_text(json.dumps(cells))
+    assert "3 pairs of cells, 2 of them" in quality_rows.provenance(tmp_path / "cells.json")
+    assert "0 pairs" in quality_rows.provenance(tmp_path / "none.json")
 
 
 def test_a_part_that_failed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,16 @@ def test_rows_say_what_was_reached(measured: list[str]) -> None:
     assert (row.cpu, row.wall, row.reached, row.source) == (2.5, 2.25, "floor", "a machine")
 
 
+def test_cells_tell_their_commits_and_whether_the_source_changed(
+    measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "machine", lambda: "CPU, 2 cores, commit abc1234")
+    run(only="steps")
+    assert "2 cells of abc1234, 0 of them" in training.provenance()
+    monkeypatch.setattr(training, "version", lambda: "v2")
+    assert "2 cells of abc1234, 2 of them" in training.provenance()
+
+
 def test_quality_is_worse_where_one_measure_is(measured: list[str]) -> None:
     good = {"similarity": 0.9, "correlation_error": 0.1, "marginal_error": 0.1, "pairwise_error": 0.2}
     cells = [
