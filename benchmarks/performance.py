@@ -93,7 +93,13 @@ def block(results: Mapping[str, Any]) -> str:
         ("first batch, model cached", first["cached"]),
         ("first batch, model cached, 8 streams beside it", first["cached, 8 streams"]),
         ("first batch, server just started", first["cold"]),
-        *((f"GetModel, GetJob, ListModels beside {beside}", found["all"]) for beside, found in calls.items()),
+        *(
+            (
+                f"GetModel, GetJob, ListModels{'' if beside == 'alone' else f' beside {beside}'}",
+                found["all"],
+            )
+            for beside, found in calls.items()
+        ),
     ]
     streams = [
         (
