@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -78,8 +79,9 @@ class Peers:
         def run() -> Told:
             assert self._popen is not None
             assert self._popen.stdin is not None
-            self._popen.stdin.write(json.dumps({"model": model, "rows": rows, "threads": threads}) + "\n")
-            self._popen.stdin.flush()
+            with suppress(BrokenPipeError):  # that it ended is told below
+                self._popen.stdin.write(json.dumps({"model": model, "rows": rows, "threads": threads}) + "\n")
+                self._popen.stdin.flush()
             told = self._told()
             if "rows" not in told:
                 raise RuntimeError(f"{model}: {told}")
@@ -109,7 +111,8 @@ class Peers:
         if self._popen is None:
             return
         if self._popen.stdin is not None:
-            self._popen.stdin.close()
+            with suppress(BrokenPipeError):  # what an ended process never read
+                self._popen.stdin.close()
         try:
             self._popen.wait(10)
         except subprocess.TimeoutExpired:

@@ -47,7 +47,7 @@ class Stream:
         self.batches: list[Batch] = []
         self.error: Any = None
         self.reason, self.metadata, self.message = "", {}, ""
-        # No more than a batch ahead of the reader: where a connection breaks, gRPC drops what was not read yet.
+        # At most a batch ahead of the reader: where a connection breaks, gRPC drops what was not read.
         options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_536)]
         with grpc.insecure_channel(address, options=options) as channel:
             try:
