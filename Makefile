@@ -99,7 +99,7 @@ lock: $(TOOLS)/.ready ## Resolve the dependencies anew
 docs: setup ## Write the generated pages of docs/
 	$(BIN)/python tools/reference.py
 
-bench: setup ## The design's numbers as ratios in one run, half an hour (ARGS="--quick"); writes benchmarks/RESULTS.md
+bench: setup ## The design's numbers as ratios in one run, a quarter of an hour (ARGS="--quick"); writes benchmarks/RESULTS.md
 	@$(MAKE) $(PEERS)/.ready || echo "without peers: their environment could not be made" >&2
 	PEERS=$(PEERS) $(BIN)/python -m benchmarks.run $(ARGS)
 
