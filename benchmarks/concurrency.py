@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 
 from benchmarks.callers import ENDLESS, Caller
-from benchmarks.measure import ROOT, Row, machine, reached
+from benchmarks.measure import ROOT, Row, cpu_of, machine, reached
 from benchmarks.serving import BenchServer
 from kohort.resources import Progress
 from server.store import Store
@@ -172,9 +171,9 @@ def _streams(server: BenchServer, model: str, options: Options) -> dict[str, Any
         for count in STREAMS:
             units = max(1, options.rows // count // 1024) * 1024
             with Caller("streams", address=server.address, model=model, count=count, units=units) as caller:
-                used = _cpu(server.process)
+                used = cpu_of(server.process)
                 run = caller.go().result()
-                run |= {"cpu": run["cpu"] + _cpu(server.process) - used, "rows": units * count}
+                run |= {"cpu": run["cpu"] + cpu_of(server.process) - used, "rows": units * count}
             if repeat:  # the first round warms
                 found[count].append(run)
     return {
@@ -232,7 +231,7 @@ def _watched(server: BenchServer, jobs: int, options: Options) -> dict[str, floa
     with Caller("watchers", address=server.address, jobs=names, count=options.watchers) as caller:
         memory = server.process.memory_info().rss - before
         caller.go()
-        used, began, ended = _cpu(server.process), time.perf_counter(), threading.Event()
+        used, began, ended = cpu_of(server.process), time.perf_counter(), threading.Event()
 
         def write() -> None:
             step = 0
@@ -247,7 +246,7 @@ def _watched(server: BenchServer, jobs: int, options: Options) -> dict[str, floa
         writer.start()
         time.sleep(options.watch_seconds)
         seconds = time.perf_counter() - began
-        used = _cpu(server.process) - used
+        used = cpu_of(server.process) - used
         found = caller.result()
         ended.set()
         writer.join()
@@ -261,11 +260,6 @@ def _watched(server: BenchServer, jobs: int, options: Options) -> dict[str, floa
         "events_per_second": len(found["delays"]) / seconds,
         "kib_per_watcher": memory / options.watchers / 1024,
     }
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def rows(results: dict[str, Any]) -> list[Row]:

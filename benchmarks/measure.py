@@ -58,19 +58,18 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 
+def cpu_of(process: psutil.Process) -> float:
+    """CPU seconds of that process, all its threads."""
+    if sys.platform == "linux":
+        # The process's own clock counts nanoseconds; /proc counts hundredths of a second.
+        return time.clock_gettime((~process.pid << 3) | 2)
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 def cpu_seconds(*processes: psutil.Process | None) -> float:
     """CPU seconds of this process and of those, all their threads."""
-    total = time.process_time()
-    for process in processes:
-        if process is None:
-            continue
-        if sys.platform == "linux":
-            # The process's own clock counts nanoseconds; /proc counts hundredths of a second.
-            total += time.clock_gettime((~process.pid << 3) | 2)
-        else:
-            times = process.cpu_times()
-            total += times.user + times.system
-    return total
+    return time.process_time() + sum(cpu_of(process) for process in processes if process is not None)
 
 
 def interleave(

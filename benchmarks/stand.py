@@ -51,7 +51,7 @@ class Stand:
     server: BenchServer
     client: kohort.Client
     models: dict[str, kohort.Model]
-    """Kohort's, by trainer; "ctgan int8" is the same network with int8 graphs, where that is known."""
+    """Kohort's, by trainer; "ctgan int8" is the same network with int8 graphs."""
     bundles: dict[str, Bundle]
     paths: dict[str, Path]
     """Their files."""
@@ -72,13 +72,11 @@ def wanted_models() -> dict[str, tuple[str, dict[str, Any]]]:
     """Kohort's models by name: trainer and parameters."""
     found: dict[str, tuple[str, dict[str, Any]]] = {
         "ctgan": ("ctgan", {"epochs": 1}),
+        "ctgan int8": ("ctgan", {"epochs": 1, "precision": "int8"}),
         "tvae": ("tvae", {"epochs": 1}),
         DEFAULT: (DEFAULT, {"epochs": 1}),
         "copula": ("copula", {}),
     }
-    ctgan = installed("ctgan")
-    if ctgan is not None and any(p.name == "precision" for p in ctgan.info.parameters):
-        found["ctgan int8"] = ("ctgan", {"epochs": 1, "precision": "int8"})
     return {name: asked for name, asked in found.items() if installed(asked[0]) is not None}
 
 
