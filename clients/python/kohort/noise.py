@@ -20,7 +20,7 @@ equal bit for bit on every processor and in every language. They lie within
 
 Scheme 2 begins its normals with a word of their own, and each word gives four:
 entries of the table in `kohort.quantiles`, at bits 15..0 first, then 31..16,
-47..32 and 63..48. It costs a quarter. There are 65,536 normals, no more: their
+47..32 and 63..48. It costs much less. There are 65,536 normals, no more: their
 distribution function is within 2^-16 of the exact one everywhere, their
 variance is 1, their fourth moment 2.9998, and none lies beyond |z| = 4.39, the
 mean of the outermost cells, each of which stands for 1 in 65,536. That does for
