@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
+from functools import partial
 
 import grpc
 import numpy as np
@@ -109,3 +111,32 @@ def paged(items, request):
     """Two to a page, so that paging happens."""
     items, start = list(items), int(request.page_token or 0)
     return items[start : start + 2], str(start + 2) if start + 2 < len(items) else ""
+
+
+def listen(server, credentials=None):
+    """A port of the server's own at both addresses of localhost.
+
+    "localhost:0" takes a free port at the one address and is content, with a warning, if another program has
+    the same number at the other: a client may then reach that program.
+    """
+    add = server.add_insecure_port
+    if credentials is not None:
+        add = partial(server.add_secure_port, server_credentials=credentials)
+    for _ in range(20):
+        port = add("127.0.0.1:0")
+        try:
+            add(f"[::1]:{port}")
+        except RuntimeError:
+            if _speaks_ipv6():
+                continue
+        return port
+    raise AssertionError("no port is free at both addresses of localhost")
+
+
+def _speaks_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

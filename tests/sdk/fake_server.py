@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import grpc
 import numpy as np
 from fake_evaluation import Evaluation
-from fake_parts import CODE, PATIENTS, ROWS, SEXES, VISITS, Fault, find, paged, rows_of, two_tables_of
+from fake_parts import CODE, PATIENTS, ROWS, SEXES, VISITS, Fault, find, listen, paged, rows_of, two_tables_of
 
 from kohort import wire
 from kohort.columns import (
@@ -58,11 +58,7 @@ class Fake:
         sa_grpc.add_SamplingServiceServicer_to_server(Sampling(self), self.server)
         ev_grpc.add_EvaluationServiceServicer_to_server(Evaluation(self), self.server)
         cap_grpc.add_CapabilitiesServiceServicer_to_server(Capabilities(self), self.server)
-        if credentials is None:
-            port = self.server.add_insecure_port("localhost:0")
-        else:
-            port = self.server.add_secure_port("localhost:0", credentials)
-        self.target = f"localhost:{port}"
+        self.target = f"localhost:{listen(self.server, credentials)}"
         self.add_model("models/one", Schema((ROWS,)))
         self.add_model("models/two", Schema((PATIENTS, VISITS)))
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import grpc
 import pandas as pd
 import pytest
-from fake_parts import CODE, Fault
+from fake_parts import CODE, Fault, listen
 
 import kohort
 from kohort import Retry, Timeouts
@@ -175,7 +175,7 @@ def test_a_server_without_the_call_is_asked_about(connect):
     from concurrent.futures import ThreadPoolExecutor
 
     server = grpc.server(ThreadPoolExecutor(2))
-    port = server.add_insecure_port("localhost:0")
+    port = listen(server)
     server.start()
     try:
         with pytest.raises(kohort.Unimplemented) as caught:
