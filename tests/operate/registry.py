@@ -1,0 +1,18 @@
+"""The metrics that the server has, read from the server's own registry."""
+
+from __future__ import annotations
+
+from server.metrics import Metrics
+
+TARGET = frozenset({"job", "instance"})
+"""The labels that Prometheus itself gives to every series."""
+
+
+def known() -> dict[str, frozenset[str]]:
+    """Each series' name as Prometheus scrapes it (`…_total`, `…_bucket`), with its labels, `TARGET` among them."""
+    registry = Metrics(trainers=["gaussian_copula"], version="1", slots=["cpu:0"]).registry
+    found: dict[str, set[str]] = {"up": set()}
+    for family in registry.collect():
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return {name: TARGET | labels for name, labels in found.items()}
