@@ -8,6 +8,8 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+# The oldest revision whose code still works on these tables: upgrades only expand.
+oldest = ${repr(down_revision)}
 
 
 def upgrade() -> None:

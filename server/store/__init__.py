@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from kohort.problem import Problem
 from server.store import migrate
 from server.store.datasets import DatasetStore
 from server.store.engine import Database, clock
@@ -71,9 +70,8 @@ class Store:
         migrate.upgrade(self._database)
 
     def check_version(self) -> None:
-        """Raises Problem STORE_UNAVAILABLE when the tables are of another version."""
-        if not migrate.is_current(self._database):
-            raise Problem("STORE_UNAVAILABLE", "the database is of another version: start the server first")
+        """Raises Problem STORE_UNAVAILABLE when the tables are of a version that this code must not use."""
+        migrate.check(self._database)
 
     def check_writable(self) -> None:
         """Raises Problem STORE_UNAVAILABLE or STORAGE_FULL when nothing can be stored now."""

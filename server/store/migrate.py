@@ -1,4 +1,11 @@
-"""Alembic, without its command line: the migrations travel with the package."""
+"""Alembic, without its command line: the migrations travel with the package.
+
+Which code may work on which tables is told by the tables themselves. Every
+migration names in ``oldest`` the oldest revision whose code still works on what
+it makes; whoever migrates notes it in `versions`. Code that meets a revision it
+does not know looks there: where it knows the oldest, it may work. So a worker
+or server of one version goes on while the next one has migrated.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +18,102 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 
+from kohort.problem import Problem
 from server.store.engine import Database, translated
+from server.store.schema import versions
 
 _ADVISORY_LOCK = 0x6B6F686F7274  # "kohort"
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Brings the tables to `revision`, one process at a time."""
+    """Brings the tables to `revision`, one process at a time; a newer version's that still fit stay as they are.
+
+    Raises:
+        Problem: STORE_UNAVAILABLE when the tables are of a version that this one cannot work with.
+    """
     with _alone(database), database.write() as connection:
-        if not _at_head(connection) or revision != "head":
+        scripts = _scripts(connection)
+        if revision == "head" and _is_foreign(connection, scripts):
+            _check(connection, scripts)
+            return
+        if revision != "head" or _revision(connection) != scripts.get_current_head():
             command.upgrade(_config(connection), revision)
+        _note(connection, scripts)
 
 
 def downgrade(database: Database, revision: str = "base") -> None:
     """Takes the tables back to `revision`."""
     with _alone(database), database.write() as connection:
         command.downgrade(_config(connection), revision)
+        _note(connection, _scripts(connection))
 
 
 def is_current(database: Database) -> bool:
     """Whether the tables are of this version."""
     with database.read() as connection:
-        return _at_head(connection)
+        return _revision(connection) == _scripts(connection).get_current_head()
 
 
-def _at_head(connection: sa.Connection) -> bool:
-    heads = set(ScriptDirectory.from_config(_config(connection)).get_heads())
-    return set(MigrationContext.configure(connection).get_current_heads()) == heads
+def check(database: Database) -> None:
+    """Raises Problem STORE_UNAVAILABLE, which says who must be updated, when this code must not use the tables."""
+    with database.read() as connection:
+        _check(connection, _scripts(connection))
+
+
+def _check(connection: sa.Connection, scripts: ScriptDirectory) -> None:
+    if not _is_foreign(connection, scripts):
+        if _revision(connection) != scripts.get_current_head():
+            raise Problem(
+                "STORE_UNAVAILABLE",
+                f"the database is of an older version ({_revision(connection) or 'empty'}; "
+                f"this is {scripts.get_current_head()}): start the new server first, it migrates",
+            )
+        return
+    row = connection.execute(sa.select(versions)).first() if _has_versions(connection) else None
+    oldest = row.oldest if row is not None and row.revision == _revision(connection) else None
+    if oldest not in _known(scripts):
+        raise Problem(
+            "STORE_UNAVAILABLE",
+            f"the database is of a newer version ({_revision(connection)}), which works with "
+            f"{oldest or 'its own'} or later and not with this one ({scripts.get_current_head()}): "
+            "update this installation",
+        )
+
+
+def _is_foreign(connection: sa.Connection, scripts: ScriptDirectory) -> bool:
+    revision = _revision(connection)
+    return revision is not None and revision not in _known(scripts)
+
+
+def _known(scripts: ScriptDirectory) -> dict[str, Script]:
+    return {script.revision: script for script in scripts.walk_revisions()}
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _has_versions(connection: sa.Connection) -> bool:
+    return sa.inspect(connection).has_table(versions.name)
+
+
+def _note(connection: sa.Connection, scripts: ScriptDirectory) -> None:
+    """Writes down who may work on the tables as they are now."""
+    revision = _revision(connection)
+    if revision is None:
+        versions.drop(connection, checkfirst=True)
+        return
+    wanted = (revision, getattr(_known(scripts)[revision].module, "oldest", revision))
+    versions.create(connection, checkfirst=True)
+    if connection.execute(sa.select(versions.c.revision, versions.c.oldest)).all() != [wanted]:
+        connection.execute(sa.delete(versions))
+        connection.execute(sa.insert(versions).values(revision=wanted[0], oldest=wanted[1]))
+
+
+def _scripts(connection: sa.Connection) -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config(connection))
 
 
 def _config(connection: sa.Connection) -> Config:

@@ -1,4 +1,4 @@
-"""The tables of the database. `migrations/` creates them; a test compares the two.
+"""The tables of the database. `migrations/` creates them (`versions` apart); a test compares the two.
 
 Every row carries its tenant. Times are seconds since 1970 by the database's
 clock. `number` columns grow with time: they order queues and lists.
@@ -218,3 +218,12 @@ requests = sa.Table(
 
 # Rows ("queue", "uploads", "policies") that transactions lock to take turns where counting must be exact.
 turns = sa.Table("turns", metadata, sa.Column("name", sa.String(32), primary_key=True))
+
+# One row, kept by `server.store.migrate` as Alembic keeps its own: the tables' revision, and the oldest
+# revision whose code may work on them.
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("revision", sa.String(32), primary_key=True),
+    sa.Column("oldest", sa.String(32), nullable=False),
+)

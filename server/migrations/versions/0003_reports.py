@@ -7,6 +7,7 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+oldest = "0002"
 
 _JOB_COLUMNS = ("report", "subject_model", "subject_dataset", "holdout_dataset")
 
