@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 from wsgiref.simple_server import WSGIServer
 
 import grpc
@@ -21,13 +20,14 @@ from kohort.v1 import (
     training_pb2_grpc,
 )
 from server.auth import LOCAL, Auth
+from server.background import Background
 from server.blobs import LocalBlobStore
 from server.bundles import Bundles
 from server.capabilities import VERSION, CapabilitiesService
 from server.cohorts import Cohorts
 from server.datasets import DatasetService
-from server.errors import where
 from server.evaluation import EvaluationService
+from server.gauges import Gauges
 from server.health import Health
 from server.identities import Certificates, Tokens
 from server.interceptors import Chain
@@ -40,10 +40,9 @@ from server.metrics import Metrics
 from server.modelcache import ModelCache
 from server.observer import Observer
 from server.reports import Reports
-from server.rpcmetrics import SERVICES
 from server.sampling import SamplingService
 from server.schemas import Schemas
-from server.settings import MESSAGE_BYTES, Settings
+from server.settings import Settings
 from server.signing import ensure_signing_key, trusted_keys
 from server.spool import SpoolFolder
 from server.store import Store
@@ -51,6 +50,7 @@ from server.supervisor import Supervisor
 from server.threads import Threads
 from server.tls import Certificate
 from server.training import TrainingService
+from server.transport import add_reflection, options
 from server.watch import Watch
 from server.worker import worker_config
 from trainers import registry
@@ -79,7 +79,7 @@ class Server:
         self.lifecycle = Lifecycle()
         self.metrics = Metrics(list(registry.trainers()), VERSION, settings.slots())
         self._closing = contextlib.AsyncExitStack()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     async def start(self) -> None:
         """Binds the ports, opens the stores, starts workers, serves.
@@ -102,7 +102,7 @@ class Server:
             folders = self._prepare()
             store = self._open_store(closing)
             await self.spool_threads.run(store.migrate)
-            closing.push_async_callback(self._cancel_tasks)
+            closing.push_async_callback(self._background.cancel)
             self._add_services(store, folders)
             self._start_workers(closing)
             await self.health.check()
@@ -164,11 +164,6 @@ class Server:
         self.lifecycle.closing.set()
         await self._closing.aclose()
 
-    async def _cancel_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
     def _read_certificate(self) -> Certificate | None:
         if not self.settings.tls_certificate:
             return None
@@ -195,7 +190,7 @@ class Server:
                 Admission(settings, self.lifecycle, self.metrics),
             ]
         )
-        return grpc.aio.server(interceptors=[chain], options=_options(settings))
+        return grpc.aio.server(interceptors=[chain], options=options(settings))
 
     def _bind(self) -> int:
         settings = self.settings
@@ -292,12 +287,11 @@ class Server:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
         if settings.reflection:
-            _add_reflection(server)
-        self._run(watch.run())
-        self._run(self.health.run())
-        self._run(Observer(store, threads, self.metrics, settings.poll_seconds).run())
-        self._run(Janitor(store, blobs, folders, self.spool_threads).run())
-        self._run(self._keep_gauges())
+            add_reflection(server)
+        self._background.run(watch.run())
+        self._background.run(self.health.run())
+        self._background.run(Observer(store, threads, self.metrics, settings.poll_seconds).run())
+        self._background.run(Janitor(store, blobs, folders, self.spool_threads).run())
 
     def _start_workers(self, closing: contextlib.AsyncExitStack) -> None:
         settings = self.settings
@@ -306,46 +300,8 @@ class Server:
         self._supervisor = Supervisor(configs, stop_s=grace + 5)
         self._supervisor.start()
         closing.push_async_callback(_in_thread, self._supervisor.stop)
-
-    async def _keep_gauges(self) -> None:
-        counted: dict[str, int] = {}
-        while True:
-            if self._certificate:
-                self.metrics.certificate_expiry.set(self._certificate.expires)
-            for slot, restarts in self._supervisor.restarts.items():
-                self.metrics.worker_restarts.labels(slot).inc(restarts - counted.get(slot, 0))
-                counted[slot] = restarts
-            await asyncio.sleep(self.settings.poll_seconds)
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(_report)
-
-
-def _options(settings: Settings) -> list[tuple[str, int]]:
-    options = [
-        # Without this a second server binds the same port and takes half of the calls.
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", MESSAGE_BYTES),
-        ("grpc.max_send_message_length", MESSAGE_BYTES),
-        # Clients ping every 30 s; by default the core ends their connections for pinging under 300 s. Only
-        # this spelling of the option has an effect.
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-    ]
-    if settings.max_connection_age_seconds:
-        options.append(("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000)))
-    return options
-
-
-def _add_reflection(server: grpc.aio.Server) -> None:
-    from grpc_reflection.v1alpha import reflection
-
-    names = [service.full_name for service in SERVICES]
-    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+        gauges = Gauges(self.metrics, self._certificate, self._supervisor, settings.poll_seconds)
+        self._background.run(gauges.run())
 
 
 def _shut_down(server: WSGIServer) -> None:
@@ -355,10 +311,3 @@ def _shut_down(server: WSGIServer) -> None:
 
 async def _in_thread(work: Callable[[], None]) -> None:
     await asyncio.to_thread(work)
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        # A background task that ends is a defect: say so, and let health tell the rest.
-        _log.error("task ended", error=where(error))
