@@ -28,7 +28,9 @@ _ADVISORY_LOCK = 0x6B6F686F7274  # "kohort"
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Brings the tables to `revision`, one process at a time; a newer version's that still fit stay as they are.
+    """Brings the tables to `revision`, one process at a time.
+
+    Tables of a newer version that this one may work on stay as they are.
 
     Raises:
         Problem: STORE_UNAVAILABLE when the tables are of a version that this one cannot work with.
@@ -57,7 +59,7 @@ def is_current(database: Database) -> bool:
 
 
 def check(database: Database) -> None:
-    """Raises Problem STORE_UNAVAILABLE, which says who must be updated, when this code must not use the tables."""
+    """Raises Problem STORE_UNAVAILABLE, which says what to update, when this code must not use the tables."""
     with database.read() as connection:
         _check(connection, _scripts(connection))
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
+from examples.local_postgres import LocalPostgres
 from kohort.schema import Column, Handling, Kind, Schema, Storage, TableSchema
 from server.records import Principal
 from server.store import Store
@@ -23,56 +18,20 @@ PRINCIPAL = Principal("north", "ada")
 SCHEMA = Schema((TableSchema("heart", (Column("age", Kind.INTEGER, Storage.INT64, Handling.MODEL),)),))
 
 
-def _binary(name: str) -> str | None:
-    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        if (folder / name).exists():
-            return str(folder / name)
-    return shutil.which(name)
-
-
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """A private server on a Unix socket in a temporary directory; its URL without a database."""
-    initdb, pg_ctl = _binary("initdb"), _binary("pg_ctl")
-    if initdb is None or pg_ctl is None:
+def postgres_server() -> Iterator[LocalPostgres]:
+    """A private server."""
+    if not LocalPostgres.installed():
         unavailable("needs PostgreSQL's initdb and pg_ctl")
-        return
-    # Socket paths are short by law, so not below pytest's own directory.
-    folder = Path(tempfile.mkdtemp(prefix="kohort-pg-", dir="/tmp"))
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        shutil.chown(folder, "postgres", "postgres")
-        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-    data = folder / "data"
-
-    def run(*command: str) -> None:
-        subprocess.run([*as_user, *command], check=True, cwd=folder, timeout=120, stdout=subprocess.DEVNULL)
-
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off -c shared_buffers=16MB -c max_connections=50"
-    try:
-        run(initdb, "-D", str(data), "-A", "trust", "-U", "kohort", "--no-sync", "-E", "UTF8", "--locale=C")
-        run(pg_ctl, "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
-        yield f"postgresql://kohort@/{{database}}?host={folder}"
-    finally:
-        if (data / "postmaster.pid").exists():
-            run(pg_ctl, "-D", str(data), "-w", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+    with LocalPostgres() as server:
+        yield server
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+def postgres_url(postgres_server: LocalPostgres) -> Iterator[str]:
     """A fresh database of the private server."""
-    name = f"t{uuid.uuid4().hex}"
-    engine = sa.create_engine(
-        postgres_server.format(database="postgres").replace("postgresql:", "postgresql+psycopg:"),
-        isolation_level="AUTOCOMMIT",
-    )
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield postgres_server.format(database=name)
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    with postgres_server.database() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
