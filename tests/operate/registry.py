@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from server.metrics import Metrics
 
 TARGET = frozenset({"job", "instance"})
 """The labels that Prometheus itself gives to every series."""
 
 
+@cache
 def known() -> dict[str, frozenset[str]]:
-    """Each series' name as Prometheus scrapes it (`…_total`, `…_bucket`), with its labels, `TARGET` among them."""
+    """Each series by its name as Prometheus scrapes it (`…_total`, `…_bucket`): its labels and `TARGET`."""
     registry = Metrics(trainers=["gaussian_copula"], version="1", slots=["cpu:0"]).registry
     found: dict[str, set[str]] = {"up": set()}
     for family in registry.collect():
