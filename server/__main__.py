@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -90,6 +91,7 @@ def serve(settings: Settings) -> int:
 
 def worker(arguments: Sequence[str]) -> int:
     """Runs jobs on one slot until SIGTERM."""
+    from server.host import served
     from server.worker import run_worker, worker_config
 
     parser = argparse.ArgumentParser(prog="python -m server worker", add_help=False)
@@ -98,7 +100,15 @@ def worker(arguments: Sequence[str]) -> int:
     parse_slots(flags.slot)
     settings = from_flags([*rest, "--devices", ""])
     logs.configure(settings.log_level, settings.log_format)
-    run_worker(worker_config(settings, flags.slot))
+    with contextlib.ExitStack() as closing:
+        # Only where it is asked for: the default is the server's port on this machine.
+        if "metrics_port" in settings.model_fields_set and settings.metrics_port >= 0:
+            try:
+                closing.enter_context(served(settings.data_dir, settings.metrics_host, settings.metrics_port))
+            except OSError:
+                sys.stderr.write("metrics_port is taken or not allowed\n")
+                return 1
+        run_worker(worker_config(settings, flags.slot))
     return 0
 
 

@@ -29,6 +29,7 @@ from server.datasets import DatasetService
 from server.evaluation import EvaluationService
 from server.gauges import Gauges
 from server.health import Health
+from server.host import Host
 from server.identities import Certificates, Tokens
 from server.interceptors import Chain
 from server.janitor import Janitor
@@ -78,6 +79,7 @@ class Server:
         """The metrics port, once started; 0 where none is served."""
         self.lifecycle = Lifecycle()
         self.metrics = Metrics(list(registry.trainers()), VERSION, settings.slots())
+        self.metrics.queue_limit.set(settings.max_queued_jobs)
         self._closing = contextlib.AsyncExitStack()
         self._background = Background()
 
@@ -216,7 +218,7 @@ class Server:
 
     def _open_store(self, closing: contextlib.AsyncExitStack) -> Store:
         settings = self.settings
-        self.threads = Threads("store", _STORE_THREADS, _STORE_PATIENCE_SECONDS)
+        self.threads = Threads("store", _STORE_THREADS, _STORE_PATIENCE_SECONDS, self.metrics.store_called)
         self.spool_threads = Threads("spool", _SPOOL_THREADS)
         self.parse_threads = Threads("parse", _PARSE_THREADS)
         self.sampling_threads = Threads("sample", settings.sample_threads)
@@ -300,6 +302,9 @@ class Server:
         self._supervisor = Supervisor(configs, stop_s=grace + 5)
         self._supervisor.start()
         closing.push_async_callback(_in_thread, self._supervisor.stop)
+        host = Host(self.metrics.host, settings.data_dir, "server")
+        host.start()
+        closing.push_async_callback(_in_thread, host.stop)
         gauges = Gauges(self.metrics, self._certificate, self._supervisor, settings.poll_seconds)
         self._background.run(gauges.run())
 

@@ -54,6 +54,8 @@ class Admission(Layer):
         }
         self._running = dict.fromkeys(self._limits, 0)
         self._metrics = metrics
+        for kind, limit in self._limits.items():
+            metrics.streams_limit.labels(kind).set(limit)
 
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Iterable, Sequence
-from itertools import product
+from collections.abc import Sequence
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    start_http_server,
-)
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from evaluators.headlines import HEADLINES
+from kohort.problem import Problem
+from server.declaring import Maker, serve
+from server.errors import JOB_REASONS, REASONS, from_exception
+from server.hostmetrics import HostMetrics
 from server.rpcmetrics import RPC_BUCKETS, SERVICES, SPELLING, RpcMetrics
 
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
@@ -39,6 +35,10 @@ STREAM_CLASSES = ("sample", "upload", "watch")
 UPLOAD_FORMATS = ("columns", "csv", "parquet", "excel")
 COHORT_CHECKS = ("counted", "estimated")
 SAMPLE_FORMATS = ("columns", "arrow", "csv")
+FAILURES = (*sorted(JOB_REASONS | REASONS.keys()), "OTHER")
+"""Why a job fails."""
+BLOB_KINDS = ("datasets", "models", "reports")
+_STORE_ERRORS = frozenset({"STORE_UNAVAILABLE", "STORAGE_FULL", "INTERNAL"})
 
 
 class Metrics:
@@ -46,7 +46,7 @@ class Metrics:
 
     def __init__(self, trainers: Sequence[str] = (), version: str = "", slots: Sequence[str] = ()) -> None:
         self.registry = CollectorRegistry()
-        new = _Maker(self.registry)
+        new = Maker(self.registry)
         ProcessCollector(registry=self.registry)
         self.rpc = RpcMetrics(self.registry, SPELLING.values())
         self.build_info = new.gauge(
@@ -58,6 +58,17 @@ class Metrics:
         self.jobs_ended = new.counter(
             "kohort_jobs_ended_total", "Jobs that ended.", "trainer", "outcome", known=[trainers, OUTCOMES]
         )
+        self.jobs_failed = new.counter(
+            "kohort_jobs_failed_total",
+            "Jobs that failed, evaluations by themselves among them, by the reason of their JobError.",
+            "reason",
+            known=[FAILURES],
+        )
+        self.oldest_queued = new.gauge(
+            "kohort_job_oldest_queued_seconds",
+            "Seconds since the job that waits longest was queued, the last time it was; 0 when none waits.",
+        )
+        self.queue_limit = new.gauge("kohort_queue_limit", "Jobs that may wait, of all callers.")
         self.job_queue_seconds = new.histogram(
             "kohort_job_queue_seconds", "Seconds from a job's creation to its first worker.", JOB_BUCKETS
         )
@@ -202,6 +213,14 @@ class Metrics:
             "stage",
             known=[STAGES],
         )
+        self.first_batch_seconds = new.histogram(
+            "kohort_sample_first_batch_seconds",
+            "Seconds from a Sample call to its first rows, by whether its model was held ready or had to be "
+            "loaded.",
+            RPC_BUCKETS,
+            "model",
+            known=[("cached", "cold")],
+        )
         self.cache_hits = new.counter("kohort_model_cache_hits_total", "Samples whose model was ready.")
         self.cache_misses = new.counter(
             "kohort_model_cache_misses_total", "Samples whose model had to be loaded."
@@ -211,12 +230,36 @@ class Metrics:
         self.streams = new.gauge(
             "kohort_streams", "Streams under way, by class.", "class", known=[STREAM_CLASSES]
         )
+        self.streams_limit = new.gauge(
+            "kohort_streams_limit", "Streams that may run at once, by class.", "class", known=[STREAM_CLASSES]
+        )
         self.streams_refused = new.counter(
             "kohort_streams_refused_total",
             "Streams refused because there were too many.",
             "class",
             known=[STREAM_CLASSES],
         )
+        self.store_seconds = new.histogram(
+            "kohort_store_seconds",
+            "Seconds of a call of the store, with waiting for a thread.",
+            STAGE_BUCKETS,
+        )
+        self.store_errors = new.counter(
+            "kohort_store_errors_total",
+            "Calls of the store that failed: no answer, no room or a defect; what it refuses is no error.",
+        )
+        self.database_bytes = new.gauge(
+            "kohort_database_bytes", "Size of the database; NaN until it was first looked at."
+        )
+        self.database_bytes.set(math.nan)
+        self.blob_bytes = new.gauge(
+            "kohort_blob_bytes",
+            "Bytes of what is stored beside the database, as its records say.",
+            "kind",
+            known=[BLOB_KINDS],
+        )
+        self.host = HostMetrics(new)
+
         self.ready = new.gauge(
             "kohort_ready",
             "1 while a service answers SERVING to health checks, by service.",
@@ -230,39 +273,12 @@ class Metrics:
 
     def serve(self, host: str, port: int) -> tuple[WSGIServer, int]:
         """Serves the registry over HTTP. Returns the server and its port; raises OSError if it is taken."""
-        server, _ = start_http_server(port, host, self.registry)
-        return server, int(server.server_port)
+        return serve(self.registry, host, port)
 
-
-class _Maker:
-    """Declares metrics in one registry and registers their known label sets."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def counter(self, name: str, text: str, *labels: str, known: Sequence[Iterable[str]] = ()) -> Counter:
-        metric = Counter(name, text, labels, registry=self._registry)
-        _register(metric, known)
-        return metric
-
-    def gauge(self, name: str, text: str, *labels: str, known: Sequence[Iterable[str]] = ()) -> Gauge:
-        metric = Gauge(name, text, labels, registry=self._registry)
-        _register(metric, known)
-        return metric
-
-    def histogram(
-        self,
-        name: str,
-        text: str,
-        buckets: Sequence[float],
-        *labels: str,
-        known: Sequence[Iterable[str]] = (),
-    ) -> Histogram:
-        metric = Histogram(name, text, labels, buckets=buckets, registry=self._registry)
-        _register(metric, known)
-        return metric
-
-
-def _register(metric: Counter | Gauge | Histogram, known: Sequence[Iterable[str]]) -> None:
-    for values in product(*known) if known else ():
-        metric.labels(*values)
+    def store_called(self, seconds: float, error: Exception | None) -> None:
+        """Counts a call of the store."""
+        self.store_seconds.observe(seconds)
+        if error is not None:
+            problem = error if isinstance(error, Problem) else from_exception(error)
+            if problem.reason in _STORE_ERRORS:
+                self.store_errors.inc()

@@ -52,6 +52,11 @@ class ModelCache:
         self._metrics = metrics
         self._entries: OrderedDict[str, asyncio.Task[Loaded]] = OrderedDict()
 
+    def holds(self, model: ModelRecord) -> bool:
+        """Whether a model is ready: `get` would not wait."""
+        task = self._entries.get(model.blob_key)
+        return task is not None and task.done() and not task.cancelled() and task.exception() is None
+
     async def get(self, model: ModelRecord) -> Loaded:
         """The generator of a model. Raises what reading its bundle raises; the next call tries again."""
         key = model.blob_key

@@ -12,13 +12,14 @@ import structlog
 from kohort.problem import Problem
 from server.census import Census
 from server.logs import Trouble
-from server.metrics import LOSSES, PHASES, PROFILES, STATES, Metrics
+from server.metrics import FAILURES, LOSSES, PHASES, PROFILES, STATES, Metrics
 from server.records import TERMINAL, EventRecord, JobKind, JobState
 from server.store import Store
 from server.threads import Threads
 
 _EVALUATING = "evaluating"
 CENSUS_SECONDS = 5.0
+SIZES_SECONDS = 15.0
 _log = structlog.get_logger(log="observer")
 
 
@@ -52,7 +53,7 @@ class Observer:
         self._every = every_seconds
         self._number: int | None = None
         self._census = Census(store, metrics)
-        self._census_at = -math.inf
+        self._census_at = self._sizes_at = -math.inf
         self._jobs: dict[str, _Seen] = {}
 
     async def run(self) -> None:
@@ -79,9 +80,19 @@ class Observer:
         counts = await self._threads.run(self._store.jobs.counts)
         for state in STATES:
             self._metrics.jobs.labels(state).set(counts[JobState(state)])
+        self._metrics.oldest_queued.set(await self._threads.run(self._store.jobs.oldest_queued))
         if time.monotonic() - self._census_at >= CENSUS_SECONDS:
             await self._threads.run(self._census.take)
             self._census_at = time.monotonic()
+        if time.monotonic() - self._sizes_at >= SIZES_SECONDS:
+            await self._threads.run(self._weigh)
+            self._sizes_at = time.monotonic()
+
+    def _weigh(self) -> None:
+        """Reads how much is stored; blocking."""
+        self._metrics.database_bytes.set(self._store.size_bytes())
+        for kind, size in self._store.blob_bytes().items():
+            self._metrics.blob_bytes.labels(kind).set(size)
 
     def _count(self, trainer: str, event: EventRecord) -> bool:
         """Whether an evaluation ended with it."""
@@ -127,6 +138,9 @@ class Observer:
             seen.phase, seen.step = "", 0
             seen.speed = seen.end = 0.0
             self._pace(trainer, event.time)
+        if state is JobState.FAILED:
+            reason = event.payload.get("message")
+            self._metrics.jobs_failed.labels(reason if reason in FAILURES else "OTHER").inc()
         if state in TERMINAL:
             del self._jobs[event.job]
             if not trainer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -68,10 +69,12 @@ class SamplingService(sampling_pb2_grpc.SamplingServiceServicer):
         self, request: sampling_pb2.SampleRequest, context: Context
     ) -> AsyncIterator[sampling_pb2.SampleResponse]:
         """A header, the rows, a trailer."""
+        began: float | None = time.perf_counter()
         asked.check(request, self._settings)
         if request.HasField("partial_rows"):
             authorise_completion(principal())
         record, release = await self._open(request.model, "model")
+        ready = "cached" if self._cache.holds(record) else "cold"
         model = await self._cache.get(record)
         _check_runtime(request, model)
         seed = request.seed if request.HasField("seed") else secrets.randbits(63)
@@ -91,8 +94,12 @@ class SamplingService(sampling_pb2_grpc.SamplingServiceServicer):
         )
         yield sampling_pb2.SampleResponse(header=header)
         messages = stream(production, self._sampling_threads, self._metrics, format_name)
+        first = self._metrics.first_batch_seconds.labels(ready)
         async with aclosing(messages):
             async for message in messages:
+                if began is not None:
+                    first.observe(time.perf_counter() - began)
+                    began = None
                 yield message  # type: ignore[misc]  # bytes of a SampleResponse, see `Chain`
                 if self._lifecycle.closing.is_set():
                     # The client resumes elsewhere from the last `next_unit`.

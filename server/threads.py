@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import queue
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -28,11 +29,20 @@ class Threads:
         size: how many.
         patience_s: how long callers wait, None for as long as it takes. For work that asks a store: one
             that hangs instead of failing must not hang every call with it.
+        told: hears of every call that ended how many seconds its caller waited, and the error if there
+            was one.
     """
 
-    def __init__(self, name: str, size: int, patience_s: float | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        patience_s: float | None = None,
+        told: Callable[[float, Exception | None], None] | None = None,
+    ) -> None:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=f"kohort-{name}")
         self._patience_s = patience_s
+        self._told = told
         self._numbers = count()
         # Turn, order of arrival, where the result goes, the work.
         self._waiting: queue.PriorityQueue[tuple[int, int, Future[Any], Callable[[], Any]]] = (
@@ -45,11 +55,23 @@ class Threads:
         Raises:
             Problem: STORE_UNAVAILABLE when the patience is over; the work may still succeed.
         """
-        return await self._run(0, partial(work, *args, **kwargs))
+        call = partial(work, *args, **kwargs)
+        return await (self._run(0, call) if self._told is None else self._timed(call, self._told))
 
     async def run_behind(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same for work that gives way to what `run` brings, such as one of very many batches."""
         return await self._run(_GIVES_WAY_TO, partial(work, *args, **kwargs))
+
+    async def _timed(self, work: Callable[[], T], told: Callable[[float, Exception | None], None]) -> T:
+        began, failed = time.perf_counter(), None
+        try:
+            return await self._run(0, work)
+        except Exception as error:
+            failed = error
+            raise
+        finally:
+            told(time.perf_counter() - began, failed)
+            del failed  # or its traceback, which holds this frame, would hold it
 
     async def _run(self, later: int, work: Callable[[], T]) -> T:
         try:

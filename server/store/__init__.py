@@ -78,6 +78,14 @@ class Store:
         with self._database.write() as connection:
             connection.execute(sa.update(turns).where(turns.c.name == "queue").values(name="queue"))
 
+    def size_bytes(self) -> int:
+        """Bytes that the database takes on its disk."""
+        return self._database.size_bytes()
+
+    def blob_bytes(self) -> dict[str, int]:
+        """Bytes of what is stored beside the database, by kind, as the records say."""
+        return {"datasets": self.datasets.size_bytes(), "models": self.models.size_bytes()}
+
     def now(self) -> float:
         """Seconds since 1970 by the database's clock."""
         with self._database.read() as connection:

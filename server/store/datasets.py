@@ -118,6 +118,12 @@ class DatasetStore:
             gone = sa.update(datasets).where(condition).values(delete_time=clock()).returning(datasets.c.id)
             return connection.scalars(gone).all() if found else ()
 
+    def size_bytes(self) -> int:
+        """Bytes of the tables that are still there, of all tenants."""
+        kept = sa.select(sa.func.sum(datasets.c.size_bytes)).where(~datasets.c.purged)
+        with self._database.read() as connection:
+            return int(connection.scalar(kept) or 0)
+
     def unpurged(self) -> Sequence[DatasetRecord]:
         """Tombstones whose bytes may still be there."""
         statement = sa.select(datasets).where(datasets.c.delete_time.is_not(None), ~datasets.c.purged)

@@ -91,6 +91,15 @@ class Database:
             with connection.begin():
                 yield connection
 
+    def size_bytes(self) -> int:
+        """Bytes that the database takes on its disk, its journal among them."""
+        if self.path is not None:
+            files = (self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
+            return sum(file.stat().st_size for file in files if file.exists())
+        with self.read() as connection:
+            size = sa.func.pg_database_size(sa.func.current_database())
+            return int(connection.scalar(sa.select(size)) or 0)
+
     def close(self) -> None:
         """Closes idle connections."""
         self.engine.dispose()

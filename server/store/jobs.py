@@ -208,6 +208,14 @@ class JobStore:
             found = {JobState(state): count for state, count in connection.execute(statement)}
         return {state: found.get(state, 0) for state in JobState}
 
+    def oldest_queued(self) -> float:
+        """Seconds since the job that waits longest was queued, the last time it was; 0 when none waits."""
+        statement = sa.select(clock() - sa.func.min(jobs.c.update_time)).where(
+            jobs.c.state == JobState.QUEUED.value
+        )
+        with self._database.read() as connection:
+            return max(0.0, connection.scalar(statement) or 0.0)
+
     def outlook(self, job: JobRecord, slots: int = 1) -> JobOutlook:
         """What waits ahead of a job, with `slots` workers; see `server.store.outlook`."""
         with self._database.read() as connection:

@@ -102,6 +102,11 @@ class ModelStore:
         with self._database.read() as connection:
             return [rows.model(row) for row in connection.execute(statement).mappings()]
 
+    def size_bytes(self) -> int:
+        """Bytes of all bundles, of all tenants."""
+        with self._database.read() as connection:
+            return int(connection.scalar(sa.select(sa.func.sum(models.c.size_bytes))) or 0)
+
     def delete(self, tenant: str, model: str) -> ModelRecord:
         """Deletes a model and its reports; the caller then deletes the blobs, see `ReportStore.files`.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 import server.observer
 from evaluators.gate import DEFAULT_RULES, Policy, State
@@ -14,10 +15,11 @@ from evaluators.headlines import HEADLINES, HIGHER_IS_BETTER
 from evaluators.registry import definitions
 from evaluators.results import Direction
 from kohort.schema import Finding
-from server.metrics import RELEASE_STATES, Metrics
+from server.metrics import FAILURES, RELEASE_STATES, Metrics
 from server.observer import Observer
 from server.records import EvaluationSpec, JobRecord, SubjectSpec
 from server.store import Store
+from server.store.schema import jobs
 from server.threads import Threads
 from tests.core.support import ADA, add_dataset, add_job, evaluation_of, evidence_with, model_of, report_of
 
@@ -111,6 +113,70 @@ async def test_an_evaluation_is_no_epoch_and_ends_as_its_report_says(
     }
     assert ended == {"SUCCEEDED": 1, "FAILED": 2, "CANCELLED": 1}
     assert counted(metrics, "kohort_evaluation_seconds_count") == 2
+
+
+async def test_failures_are_counted_by_a_reason_that_is_known(
+    store: Store, threads: Threads, metrics: Metrics
+) -> None:
+    observer = Observer(store, threads, metrics, 60)
+    await observer.look()
+    dataset = add_dataset(store)
+    for reason in ("TRAINING_DIVERGED", "NO_USABLE_COLUMNS", "of my own", "TRAINING_DIVERGED"):
+        job = add_job(store, dataset)
+        store.leases.claim("w", "cpu:0", "cpu", 30)
+        store.leases.fail(job.id, 1, "w", reason, "")
+    store.jobs.request_cancel("north", add_job(store, dataset).id)
+    await observer.look()
+    found = {
+        reason: count
+        for reason in FAILURES
+        if (count := counted(metrics, "kohort_jobs_failed_total", reason=reason))
+    }
+    assert found == {"TRAINING_DIVERGED": 2, "NO_USABLE_COLUMNS": 1, "OTHER": 1}
+
+
+async def test_the_job_that_waits_longest_waits_since_it_was_queued_last(
+    store: Store, threads: Threads, metrics: Metrics
+) -> None:
+    observer = Observer(store, threads, metrics, 60)
+
+    async def waited() -> float:
+        await observer.look()
+        return counted(metrics, "kohort_job_oldest_queued_seconds")
+
+    assert await waited() == 0
+    job = add_job(store)
+    with store._database.write() as connection:
+        connection.execute(sa.update(jobs).values(create_time=1e9, update_time=jobs.c.update_time - 100))
+    assert 100 <= await waited() < 200
+    store.leases.claim("w", "cpu:0", "cpu", 30)
+    assert await waited() == 0
+    store.leases.give_back(job.id, 1, "w", lost=True, message="")
+    assert 0 < await waited() < 100
+
+
+async def test_what_is_stored_is_weighed_by_its_records(
+    store: Store, threads: Threads, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.observer, "SIZES_SECONDS", 0.0)
+    observer = Observer(store, threads, metrics, 60)
+
+    async def sizes() -> dict[str, float]:
+        await observer.look()
+        return {kind: counted(metrics, "kohort_blob_bytes", kind=kind) for kind in ("datasets", "models")}
+
+    assert await sizes() == {"datasets": 0, "models": 0}
+    assert counted(metrics, "kohort_database_bytes") > 10_000
+    dataset = add_dataset(store, size_bytes=1000)
+    add_dataset(store, size_bytes=200, tenant="south")
+    job = add_job(store, dataset)
+    store.leases.claim("w", "cpu:0", "cpu", 30)
+    store.leases.publish(job.id, 1, "w", model_of(job, size_bytes=30))
+    assert await sizes() == {"datasets": 1200, "models": 30}
+    store.datasets.delete("north", dataset)
+    assert await sizes() == {"datasets": 1200, "models": 30}, "its bytes are still there"
+    store.datasets.purged(dataset)
+    assert await sizes() == {"datasets": 200, "models": 30}
 
 
 async def test_alerts_are_counted_by_what_they_do(store: Store, threads: Threads, metrics: Metrics) -> None:

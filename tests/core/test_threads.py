@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import threading
 import weakref
@@ -11,6 +12,7 @@ import weakref
 import pytest
 
 from kohort.problem import Problem
+from server.metrics import Metrics
 from server.threads import Threads
 
 
@@ -133,3 +135,36 @@ async def test_what_has_not_begun_is_dropped_at_the_end() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert not done
+
+
+async def test_every_call_is_told_with_the_error_it_ended_with() -> None:
+    told: list[tuple[float, Exception | None]] = []
+    threads = Threads("store", 1, patience_s=60, told=lambda *call: told.append(call))
+    error = Problem("STORE_UNAVAILABLE", "")
+
+    def fail() -> None:
+        raise error
+
+    try:
+        assert await threads.run(lambda: 3) == 3
+        with pytest.raises(Problem):
+            await threads.run(fail)
+    finally:
+        threads.close()
+    assert [caught for _, caught in told] == [None, error]
+    assert all(seconds > 0 for seconds, _ in told)
+
+
+def test_what_a_store_refuses_is_no_error_of_the_store() -> None:
+    metrics = Metrics()
+    for error in (
+        None,
+        Problem("MODEL_NOT_FOUND", ""),
+        Problem("STORE_UNAVAILABLE", ""),
+        Problem("STORAGE_FULL", ""),
+        OSError(errno.ENOSPC, ""),
+        ValueError("a defect"),
+    ):
+        metrics.store_called(0.1, error)
+    assert metrics.registry.get_sample_value("kohort_store_seconds_count") == 6
+    assert metrics.registry.get_sample_value("kohort_store_errors_total") == 4

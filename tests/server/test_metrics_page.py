@@ -57,6 +57,10 @@ def test_names_follow_the_rules() -> None:
             "profile",
             "action",
             "metric",
+            "model",
+            "part",
+            "gpu",
+            "reason",
         }
         allowed |= {"version", "python", "grpc_type", "grpc_service", "grpc_method", "grpc_code"}
         assert set(re.findall(r"`(\w+)`", labels)) <= allowed, (
@@ -108,7 +112,25 @@ async def test_the_port_tells_what_happened(start: Start) -> None:
     assert lines['kohort_streams{class="sample"}'] == "0.0"
     assert lines['kohort_ready{service="kohort.v1.SamplingService"}'] == "1.0"
     assert lines['kohort_ready{service="kohort.v1.TrainingService"}'] == "0.0"
+    first = 'kohort_sample_first_batch_seconds_count{model="'
+    assert (lines[first + 'cold"}'], lines[first + 'cached"}']) == ("1.0", "0.0")
+    assert lines['kohort_streams_limit{class="sample"}'] == "32.0"
+    assert lines["kohort_queue_limit"] == "100.0"
+    assert float(lines["kohort_store_seconds_count"]) > 0
+    assert lines["kohort_store_errors_total"] == "0.0"
     assert float(lines["process_resident_memory_bytes"]) > 0
+
+
+async def test_the_first_rows_of_a_model_that_is_held_ready_count_apart(start: Start) -> None:
+    server, stubs = await start(metrics_port=0)
+    model = await stubs.import_model()
+    for _ in range(3):
+        await collect(
+            stubs.sampling.Sample(sampling_pb2.SampleRequest(model=model.name, unit_count=9, seed=1))
+        )
+    lines = await asyncio.to_thread(scrape, server.metrics_port)
+    first = 'kohort_sample_first_batch_seconds_count{model="'
+    assert (lines[first + 'cold"}'], lines[first + 'cached"}']) == ("1.0", "2.0")
 
 
 async def test_taken_ports_are_refused(start: Start, tmp_path: Path) -> None:
