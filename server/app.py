@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Callable
 from wsgiref.simple_server import WSGIServer
 
@@ -33,7 +34,7 @@ from server.host import Host
 from server.identities import Certificates, Tokens
 from server.interceptors import Chain
 from server.janitor import Janitor
-from server.layers import AccessLog, Errors, RequestIds, RpcMetricsLayer
+from server.layers import AccessLog, Errors, RequestIds, RpcMetricsLayer, Traces
 from server.layout import DataDir
 from server.lifecycle import Lifecycle
 from server.limits import Admission
@@ -50,6 +51,7 @@ from server.store import Store
 from server.supervisor import Supervisor
 from server.threads import Threads
 from server.tls import Certificate
+from server.tracing import Tracing, open_tracing
 from server.training import TrainingService
 from server.transport import add_reflection, options
 from server.watch import Watch
@@ -97,6 +99,7 @@ class Server:
             raise StartError(str(error)) from error
         async with contextlib.AsyncExitStack() as closing:
             self._certificate = self._read_certificate()
+            self._tracing = self._open_tracing(closing)
             self._server = self._build()
             closing.push_async_callback(self._server.stop, 0)
             self.port = self._bind()
@@ -175,6 +178,14 @@ class Server:
             raise StartError(f"TLS: {error}") from error
         return certificate
 
+    def _open_tracing(self, closing: contextlib.AsyncExitStack) -> Tracing:
+        try:
+            tracing = open_tracing(self.settings.tracing, "kohort", uuid.uuid4().hex)
+        except (OSError, ValueError) as error:
+            raise StartError(f"traces: {error}") from error
+        closing.push_async_callback(_in_thread, tracing.close)
+        return tracing
+
     def _build(self) -> grpc.aio.Server:
         settings = self.settings
         try:
@@ -185,6 +196,7 @@ class Server:
         chain = Chain(
             [
                 RequestIds(),
+                Traces(self._tracing),
                 RpcMetricsLayer(self.metrics.rpc),
                 AccessLog(),
                 Errors(),
@@ -293,7 +305,7 @@ class Server:
         self._background.run(watch.run())
         self._background.run(self.health.run())
         self._background.run(Observer(store, threads, self.metrics, settings.poll_seconds).run())
-        self._background.run(Janitor(store, blobs, folders, self.spool_threads).run())
+        self._background.run(Janitor(store, blobs, folders, self.spool_threads, self._tracing).run())
 
     def _start_workers(self, closing: contextlib.AsyncExitStack) -> None:
         settings = self.settings

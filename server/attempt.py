@@ -6,6 +6,7 @@ and makes the child go when it does not: message, SIGTERM, SIGKILL.
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import re
 import signal
@@ -101,9 +102,10 @@ class Attempt:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
+        told = contextvars.copy_context().run  # with the trace id in its log lines
         readers = [
             threading.Thread(target=self._read, args=(child.stdout,), daemon=True),
-            threading.Thread(target=_log_harmless, args=(child.stderr, self._spec.job), daemon=True),
+            threading.Thread(target=told, args=(_log_harmless, child.stderr, self._spec.job), daemon=True),
         ]
         for reader in readers:
             reader.start()

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from server.records import Principal
+from server.tracing import SILENT, Span
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Call:
     principal: Principal | None = None
     reason: str = ""
     """Why it failed: an ErrorReason."""
+    span: Span = SILENT
+    """Of this call, in the trace of its client."""
     started: float = field(default_factory=time.perf_counter)
     received: int = 0
     sent: int = 0
@@ -35,6 +38,11 @@ class Call:
     def service(self) -> str:
         """Such as "kohort.v1.TrainingService"."""
         return self.method.split("/")[1]
+
+    @property
+    def is_infrastructure(self) -> bool:
+        """Whether it is one of gRPC's own services, such as health, which come every second."""
+        return self.service.startswith("grpc.")
 
     @property
     def name(self) -> str:
@@ -53,6 +61,12 @@ def enter(call: Call) -> None:
 def current() -> Call:
     """The call that this task serves."""
     return _CURRENT.get()
+
+
+def span() -> Span:
+    """The span of the call that this task serves; outside of calls one that nobody records."""
+    call = _CURRENT.get(None)
+    return SILENT if call is None else call.span
 
 
 def principal() -> Principal:

@@ -12,7 +12,7 @@ from kohort.problem import Problem
 from kohort.v1 import dataset_pb2, dataset_pb2_grpc
 from server import convert, validation
 from server.blobs import BlobStore, dataset_prefix, lineage_key, put_tree
-from server.context import principal
+from server.context import principal, span
 from server.interceptors import Context
 from server.layout import DataDir
 from server.metrics import Metrics
@@ -68,10 +68,13 @@ class DatasetService(dataset_pb2_grpc.DatasetServiceServicer):
             if known is not None:
                 record = await self._threads.run(self._store.datasets.get, who.tenant, known)
             else:
-                parsed = await self._parse(who, spooled, scratch)
-                record = await self._spool_threads.run(
-                    self._publish, who, spooled, parsed, scratch, expire_time, fingerprint
-                )
+                with span().part("dataset.parse", {"kohort.format": spooled.format}):
+                    parsed = await self._parse(who, spooled, scratch)
+                with span().part("dataset.publish"):
+                    record = await self._spool_threads.run(
+                        self._publish, who, spooled, parsed, scratch, expire_time, fingerprint
+                    )
+        span().note({"kohort.dataset": f"datasets/{record.id}"})
         return dataset_pb2.UploadDatasetResponse(dataset=convert.dataset(record))
 
     async def InferSchema(  # noqa: N802

@@ -14,7 +14,7 @@ from kohort.columns import encode_field
 from kohort.problem import Problem
 from kohort.v1 import evaluation_pb2, evaluation_pb2_grpc, release_pb2
 from server import policies, validation
-from server.context import current, principal
+from server.context import principal, span
 from server.evaluating import available
 from server.evaluation_requests import budget, check_options, comparable, evaluation_spec, unavailable
 from server.interceptors import Context
@@ -72,14 +72,18 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
             if not available():
                 raise unavailable()
             spec = await self._threads.run(self._spec, who, request)
-            record, _ = await self._threads.run(
+            record, created = await self._threads.run(
                 self._store.jobs.create,
                 who,
                 spec,
                 request_id=request.request_id,
                 request_hash=fingerprint,
+                traceparent=span().context.header(),
             )
             job = record.id
+            if created:
+                _log.info("job queued", job=job)
+        span().note({"kohort.job": f"jobs/{job}"})
         async with aclosing(self._watch.follow(who.tenant, job, 0)) as updates:
             async for update in updates:
                 yield evaluation_pb2.EvaluateResponse(update=update)
@@ -178,7 +182,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
 
     def _note(self, event: str, **facts: str) -> None:
         # Who did it is in the access log under the same request id.
-        _log.info(event, request_id=current().request_id, **facts)
+        _log.info(event, **facts)
 
     def _read(self, tenant: str, report: str) -> evaluation_pb2.Report:
         return self._reports.read(self._store.reports.get(tenant, report))

@@ -11,11 +11,13 @@ import structlog
 
 from kohort.problem import Problem
 from server.blobs import BlobStore
+from server.jobspans import tell_lost
 from server.layout import DataDir
 from server.logs import Trouble
 from server.records import JobState
 from server.store import Store
 from server.threads import Threads
+from server.tracing import Tracing
 
 log = structlog.get_logger(log="janitor")
 
@@ -44,12 +46,14 @@ class Janitor:
         blobs: BlobStore,
         folders: DataDir,
         threads: Threads,
+        tracing: Tracing | None = None,
         *,
         lease_every_s: float = 1.0,
         sweep_every_s: float = 60.0,
         orphan_s: float = _ORPHAN_SECONDS,
     ) -> None:
         self._store, self._blobs, self._folders, self._threads = store, blobs, folders, threads
+        self._tracing = tracing or Tracing()
         self._lease_every_s, self._sweep_every_s, self._orphan_s = lease_every_s, sweep_every_s, orphan_s
 
     async def run(self) -> None:
@@ -70,8 +74,9 @@ class Janitor:
 
     def requeue(self) -> None:
         """Takes jobs from workers that were not heard of."""
-        for job, state in self._store.leases.requeue_expired().items():
-            log.warning("lease expired", job=job, state=state.value)
+        for taken in self._store.leases.requeue_expired():
+            ids = tell_lost(self._tracing, taken).log_fields
+            log.warning("lease expired", job=taken.job.id, state=taken.state.value, **ids)
 
     def sweep(self) -> None:
         """Everything else, once. Raises Problem of the stores."""

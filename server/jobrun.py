@@ -17,13 +17,14 @@ from kohort.schema import Finding
 from server.attempt import Attempt, Ended, Grace, Why
 from server.blobs import BlobExistsError, BlobMissingError, BlobStore, bundle_key, report_key
 from server.childspec import child_spec, model_record, report_record
+from server.jobspans import JobSpans
 from server.journal import Journal
 from server.layout import DataDir
 from server.lease import Heart, Lease
 from server.logs import Trouble
 from server.processes import is_full
 from server.protocol import REPORT_HTML, REPORT_JSON, ChildSpec
-from server.records import JobKind, JobRecord, JobSpec, LeaseLost
+from server.records import JobKind, JobRecord, JobSpec, JobState, LeaseLost
 from server.store import Store
 
 if TYPE_CHECKING:
@@ -63,10 +64,12 @@ class JobRun:
         folders: DataDir,
         heart: Heart,
         lease: Lease,
+        spans: JobSpans,
     ) -> None:
         self._config, self._worker = config, worker
         self._store, self._blobs, self._folders = store, blobs, folders
         self._heart, self._lease = heart, lease
+        self._spans = spans
         self._fence = (lease.job, lease.attempt, worker)
         self._journal = Journal(store, *self._fence)
         self._made: Mapping[str, Any] | None = None
@@ -77,8 +80,10 @@ class JobRun:
         try:
             self._run(job, leaving)
         except LeaseLost:
+            self._spans.outcome("LEASE_LOST", "WORKER_LOST")
             log.warning("lease lost", job=job.id, attempt=job.attempt)
         except Problem as problem:
+            self._spans.outcome("ABANDONED", problem.reason)
             log.warning("attempt abandoned", job=job.id, attempt=job.attempt, reason=problem.reason)
         finally:
             self._folders.close_scratch(job.id, job.attempt)
@@ -94,7 +99,9 @@ class JobRun:
             if kind == "made":
                 self._made = message
                 return
-            fitted |= kind == "phase" and message["phase"] in _FITTED
+            if kind == "phase":
+                self._spans.phase(message["phase"])
+                fitted |= message["phase"] in _FITTED
             # It kept its word, and now wants to publish the best model so far.
             fitted |= kind == "warning" and message["finding"]["reason"] == "STOPPED_EARLY"
             self._journal.take(message)
@@ -143,6 +150,7 @@ class JobRun:
             self._publish(job, spec, ended.result)
         elif ended.why is Why.CANCEL:
             self._insist(lambda: self._store.leases.cancelled(*self._fence))
+            self._spans.outcome(JobState.CANCELLED.value)
         elif self._made is not None and (ended.why is Why.RUNTIME or ended.out_of_memory):
             why = "there was too little " + ("time" if ended.why is Why.RUNTIME else "memory")
             finding = Finding("EVALUATION_INCOMPLETE", f"the model was not evaluated: {why}")
@@ -172,6 +180,7 @@ class JobRun:
 
     def _publish(self, job: JobRecord, spec: ChildSpec, result: Mapping[str, Any]) -> None:
         self._journal.take({"type": "phase", "phase": "publishing"})
+        self._spans.phase("publishing")
         self._insist(self._journal.finish)
         made = result.get("report")
         keys = {
@@ -183,15 +192,22 @@ class JobRun:
         if spec.model:
             files[bundle] = Path(spec.bundle)
         try:
-            for key, path in files.items():
-                self._insist(partial(self._put, key, path), _PATIENCE_SECONDS)
+            with self._spans.part("blobs.put", {"kohort.blobs": len(files)}):
+                for key, path in files.items():
+                    self._insist(partial(self._put, key, path), _PATIENCE_SECONDS)
         except Problem as problem:
             reason, message = problem.reason, problem.message
             self._insist(lambda: self._fail(reason, message))
             return
         model = model_record(job, spec, bundle, result) if spec.model else None
         report = report_record(job, spec, keys, made) if made else None
-        self._insist(lambda: self._store.leases.publish(*self._fence, model, report))
+
+        def publish() -> None:
+            state = self._store.leases.publish(*self._fence, model, report)
+            self._spans.outcome(state.value, "" if state is JobState.SUCCEEDED else "MODEL_NOT_FOUND")
+
+        with self._spans.part("store.publish"):
+            self._insist(publish)
 
     def _put(self, key: str, bundle: Path) -> None:
         try:
@@ -201,10 +217,12 @@ class JobRun:
 
     def _fail(self, reason: str, message: str, column: str = "") -> None:
         self._store.leases.fail(*self._fence, reason, message, column)
+        self._spans.outcome(JobState.FAILED.value, reason)
 
     def _give_back(self, *, lost: bool, message: str) -> None:
         def give_back() -> None:
             state = self._store.leases.give_back(*self._fence, lost=lost, message=message)
+            self._spans.outcome(state.value, "WORKER_LOST" if lost else "")
             log.warning("job given back", job=self._fence[0], attempt=self._fence[1], state=state.value)
             if state.terminal:
                 self._folders.close_checkpoints(self._fence[0])

@@ -1,4 +1,4 @@
-"""The layers of every call: request id, metrics, access log, errors. Auth and admission stand apart."""
+"""The layers of every call: request id, trace, metrics, log, errors. Auth and admission stand apart."""
 
 from __future__ import annotations
 
@@ -17,8 +17,20 @@ from server import errors
 from server.context import Call
 from server.interceptors import Layer
 from server.rpcmetrics import SPELLING, RpcMetrics
+from server.tracing import KEY, TraceContext, Tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_FAULTS = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
+"""Codes that are this side's fault (OpenTelemetry, semantic conventions for gRPC, server spans)."""
 _log = structlog.get_logger(log="access")
 
 
@@ -32,7 +44,55 @@ class RequestIds(Layer):
         if _REQUEST_ID.fullmatch(given):
             call.request_id = given
         call.context.set_trailing_metadata(((errors.REQUEST_ID_KEY, call.request_id),))
+        # A call has a task, and so a context, of its own: every line of it carries this.
+        structlog.contextvars.bind_contextvars(request_id=call.request_id)
         yield
+
+
+class Traces(Layer):
+    """Continues the client's trace, or begins one, and records the call in it."""
+
+    def __init__(self, tracing: Tracing) -> None:
+        self._tracing = tracing
+
+    @asynccontextmanager
+    async def around(self, call: Call) -> AsyncIterator[None]:
+        """Sets `call.span`; health checks and reflection have none."""
+        if call.is_infrastructure:
+            yield
+            return
+        span = call.span = self._tracing.begin(
+            call.method[1:],
+            TraceContext.read(call.metadata.get(KEY, "")),
+            "server",
+            {
+                "rpc.system": "grpc",
+                "rpc.service": call.service,
+                "rpc.method": call.name,
+                "kohort.request_id": call.request_id,
+            },
+        )
+        structlog.contextvars.bind_contextvars(**span.log_fields)
+        failure: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            code = _code(call, failure)
+            span.note(
+                {
+                    "rpc.grpc.status_code": code.value[0],
+                    "kohort.received": call.received,
+                    "kohort.sent": call.sent,
+                }
+            )
+            if code in _FAULTS:
+                span.failed(call.reason or code.name)
+            elif code is not grpc.StatusCode.OK:
+                span.note({"error.type": call.reason or code.name})
+            span.end()
 
 
 class RpcMetricsLayer(Layer):
@@ -80,8 +140,7 @@ class AccessLog(Layer):
             code = code_name(call, error)
             raise
         finally:
-            quiet = call.service.startswith("grpc.")
-            line = _log.debug if quiet else _log.info
+            line = _log.debug if call.is_infrastructure else _log.info
             line(
                 "call",
                 method=call.method,
@@ -92,7 +151,6 @@ class AccessLog(Layer):
                 sent=call.sent,
                 tenant=call.principal.tenant if call.principal else None,
                 principal=call.principal.name if call.principal else None,
-                request_id=call.request_id,
             )
 
 
@@ -110,7 +168,7 @@ class Errors(Layer):
             raise
         except Exception as error:
             known = errors.from_exception(error)
-            _log.error("defect", method=call.method, request_id=call.request_id, error=errors.where(error))
+            _log.error("defect", method=call.method, error=errors.where(error))
             await self._end(call, known)
 
     async def _end(self, call: Call, problem: Problem) -> None:
@@ -122,6 +180,10 @@ class Errors(Layer):
 
 def code_name(call: Call, error: BaseException | None) -> str:
     """The gRPC code with which a call ended, such as "OK", in the spelling of go-grpc-prometheus."""
+    return SPELLING[_code(call, error)]
+
+
+def _code(call: Call, error: BaseException | None) -> grpc.StatusCode:
     code: Any = call.context.code()
     if isinstance(error, asyncio.CancelledError):
         remaining = call.context.time_remaining()
@@ -132,7 +194,7 @@ def code_name(call: Call, error: BaseException | None) -> str:
         code = grpc.StatusCode.UNKNOWN
     elif isinstance(code, int):
         code = _BY_NUMBER.get(code, grpc.StatusCode.UNKNOWN)
-    return SPELLING[code or grpc.StatusCode.OK]
+    return code or grpc.StatusCode.OK
 
 
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}

@@ -59,6 +59,8 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
     )
     structlog.configure(
         processors=[
+            # The ids of the call or job at hand: `request_id`, `trace_id`, `span_id`.
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _drop_unset,
@@ -78,7 +80,31 @@ class _Terse(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         kind = record.exc_info[0] if record.exc_info else None
         line = {"event": "library", "log": record.name, "level": record.levelname.lower()}
-        return json.dumps(line | ({"error": kind.__name__} if kind else {}))
+        ids = structlog.contextvars.get_contextvars()
+        return json.dumps(line | ({"error": kind.__name__} if kind else {}) | ids)
+
+
+class _Once(logging.Filter):
+    """Passes each complaint, told by its place in the code, a single time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[tuple[str, int]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        place = (record.name, record.lineno)
+        new = place not in self._told
+        self._told.add(place)
+        return new
+
+
+def tell_once(library: str) -> None:
+    """Has a library tell each of its complaints once, from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Terse())
+    handler.addFilter(_Once())
+    logger = logging.getLogger(library)
+    logger.handlers, logger.propagate = [handler], False
 
 
 def _drop_unset(

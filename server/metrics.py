@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from evaluators.headlines import HEADLINES
 from kohort.problem import Problem
+from server import protocol
 from server.declaring import Maker, serve
 from server.errors import JOB_REASONS, REASONS, from_exception
 from server.hostmetrics import HostMetrics
@@ -22,7 +23,7 @@ from server.rpcmetrics import RPC_BUCKETS, SERVICES, SPELLING, RpcMetrics
 
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
 JOB_BUCKETS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600, 7200, 14400, 28800, 57600, 86400)
-PHASES = ("preparing", "fitting", "exporting", "verifying", "evaluating", "publishing", "other")
+PHASES = (*protocol.PHASES, "other")
 LOSSES = ("loss", "validation", "generator", "discriminator", "reconstruction", "divergence", "other")
 RELEASE_STATES = ("OPEN", "OPEN_WITH_WARNING", "INCONCLUSIVE", "LOCKED")
 PROFILES = ("STANDARD", "FULL")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kohort.programs import Program
+from server.context import span
 from server.metrics import Metrics
 from server.records import ModelRecord
 from server.threads import Threads
@@ -66,16 +67,22 @@ class ModelCache:
             task = None
         if task is None:
             self._metrics.cache_misses.inc()
-            task = asyncio.create_task(self._threads.run(self._load, model))
+            span().note({"kohort.model_cached": False})
+            task = asyncio.create_task(self._read(model))
             self._entries[key] = task
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
         else:
             self._metrics.cache_hits.inc()
+            span().note({"kohort.model_cached": True})
             self._entries.move_to_end(key)
         self._metrics.cached_models.set(len(self._entries))
         # One caller that leaves must not take the model away from the others.
         return await asyncio.shield(task)
+
+    async def _read(self, model: ModelRecord) -> Loaded:
+        with span().part("model.load"):
+            return await self._threads.run(self._load, model)
 
     def forget(self, model: ModelRecord) -> None:
         """Drops a deleted model; streams under way go on."""

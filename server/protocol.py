@@ -16,6 +16,8 @@ from typing import Any
 RESULTS = frozenset({"done", "stopped", "problem", "crash"})
 MESSAGES = frozenset({"alive", "phase", "progress", "warning", "made"}) | RESULTS
 MAX_LINE_BYTES = 16 << 20
+PHASES = ("preparing", "fitting", "exporting", "verifying", "evaluating", "publishing")
+"""What a child may say it does, and last what its worker does with the result."""
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 """The files of a report, in `ChildSpec.report_folder`."""
 

@@ -171,6 +171,18 @@ class JobRecord:
     """When the present attempt began."""
     report: str = ""
     """SUCCEEDED: the id of the report, else empty."""
+    traceparent: str | None = None
+    """Where in a trace it was asked for (`server.tracing`); None for one from before there were traces."""
+
+
+@dataclass(frozen=True)
+class TakenJob:
+    """A job that was taken from its worker."""
+
+    job: JobRecord
+    """As it was."""
+    state: JobState
+    """As it is now."""
 
 
 @dataclass(frozen=True)

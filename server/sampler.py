@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from kohort.columns import Batch
 from kohort.programs import Draws, rebatch
 from server.asked import Asked
+from server.context import span
 from server.encoders import MAX_MESSAGE, Encoder
 from server.metrics import Metrics
 from server.modelcache import Loaded
@@ -115,6 +116,35 @@ class Production:
         ]
 
 
+@dataclass
+class _Took:
+    """What a stream took, all batches together: a span of each would be very many."""
+
+    queue: float = 0.0
+    generate: float = 0.0
+    encode: float = 0.0
+    write: float = 0.0
+    rows: int = 0
+    size: int = 0
+
+    def add(self, message: Message, wrote: float) -> None:
+        self.generate += message.generate_seconds
+        self.encode += message.encode_seconds
+        self.write += wrote
+        self.rows += message.rows
+        self.size += len(message.data)
+
+    def attributes(self) -> dict[str, int | float]:
+        return {
+            "kohort.queue_seconds": self.queue,
+            "kohort.generate_seconds": self.generate,
+            "kohort.encode_seconds": self.encode,
+            "kohort.write_seconds": self.write,
+            "kohort.rows": self.rows,
+            "kohort.bytes": self.size,
+        }
+
+
 async def stream(
     production: Production, threads: Threads, metrics: Metrics, format_name: str
 ) -> AsyncGenerator[bytes, None]:
@@ -127,9 +157,12 @@ async def stream(
     sent_bytes = metrics.sample_bytes.labels(format_name)
 
     def step(asked: float) -> list[Message]:
-        queue_seconds.observe(time.perf_counter() - asked)
+        waited = time.perf_counter() - asked
+        queue_seconds.observe(waited)
+        took.queue += waited
         return production.step()
 
+    told, took = span().begin("sample.stream", {"kohort.format": format_name}), _Took()
     # The first rows of one stream do not wait for those of all others.
     pending = asyncio.create_task(threads.run(step, time.perf_counter()))
     try:
@@ -144,7 +177,9 @@ async def stream(
                     encode_seconds.observe(message.encode_seconds)
                 began = time.perf_counter()
                 yield message.data
-                write_seconds.observe(time.perf_counter() - began)
+                wrote = time.perf_counter() - began
+                write_seconds.observe(wrote)
+                took.add(message, wrote)
                 sent_rows.inc(message.rows)
                 metrics.sample_units.inc(message.units)
                 metrics.sample_drawn_units.inc(message.drawn)
@@ -154,6 +189,8 @@ async def stream(
         production.stop()
         pending.cancel()
         pending.add_done_callback(_retrieve)
+        told.note(took.attributes())
+        told.end()
 
 
 def _retrieve(task: asyncio.Task[list[Message]]) -> None:

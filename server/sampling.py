@@ -17,7 +17,7 @@ from server import asked, convert, validation
 from server.auth import authorise_completion
 from server.bundles import Bundles
 from server.cohorts import Cohorts
-from server.context import current, principal
+from server.context import principal, span
 from server.encoders import ENCODERS
 from server.interceptors import Context
 from server.lifecycle import Lifecycle, draining
@@ -75,6 +75,7 @@ class SamplingService(sampling_pb2_grpc.SamplingServiceServicer):
             authorise_completion(principal())
         record, release = await self._open(request.model, "model")
         ready = "cached" if self._cache.holds(record) else "cold"
+        span().note({"kohort.model": f"models/{record.id}"})
         model = await self._cache.get(record)
         _check_runtime(request, model)
         seed = request.seed if request.HasField("seed") else secrets.randbits(63)
@@ -82,7 +83,7 @@ class SamplingService(sampling_pb2_grpc.SamplingServiceServicer):
         _check_deadline(wanted.count, model, context.time_remaining())
         summary = asked.summary(request)
         if summary:
-            _log.info("sample asked for", model=record.id, request_id=current().request_id, **summary)
+            _log.info("sample asked for", model=record.id, **summary)
         await self._cohorts.check(record, model, wanted.spec)
         header = _header(wanted, record, model, release)
         format_name, encoder = ENCODERS[request.format or sampling_pb2.SAMPLE_FORMAT_COLUMNS]

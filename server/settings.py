@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
@@ -20,6 +21,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from server.tracing import TracingConfig
 
 MEBIBYTE = 1 << 20
 MESSAGE_BYTES = 4 * MEBIBYTE
@@ -156,10 +159,28 @@ class Settings(BaseSettings):
     """From reporting NOT_SERVING to ending streams: time for load balancers to notice."""
     drain_grace_seconds: float = Field(30, ge=0)
     """How long running calls may take to end once the server stops."""
+    otlp_endpoint: str = ""
+    """URL of an OpenTelemetry collector (OTLP over gRPC), such as `http://collector:4317`, that gets spans of
+    calls and jobs; needs the extra `otel`. Empty: none are made. See docs/tracing.md."""
+    otlp_ca: Path | None = None
+    """PEM authorities of the collector, for an `https` endpoint; without it the usual ones."""
+    otlp_headers_file: Path | None = None
+    """File of `name: value` lines, such as a token, that go with every export."""
+    trace_sample_ratio: float = Field(1.0, ge=0, le=1)
+    """Share of the traces begun here that are recorded; of a client's trace the client decides."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe line that is logged."""
     log_format: Literal["json", "console"] = "json"
     """`json`: one JSON object a line; `console`: lines for a person."""
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _endpoint(cls, value: str) -> str:
+        url = urlsplit(value)
+        plain = (url.path or "/", url.query, url.fragment, url.username) == ("/", "", "", None)
+        if value and not (url.scheme in ("http", "https") and url.hostname and url.port and plain):
+            raise ValueError("otlp_endpoint must look like http://collector:4317")
+        return value
 
     @field_validator("devices")
     @classmethod
@@ -203,6 +224,16 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The SQLAlchemy URL in use."""
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'kohort.db'}"
+
+    @property
+    def tracing(self) -> TracingConfig:
+        """Where spans go."""
+        return TracingConfig(
+            self.otlp_endpoint,
+            self.trace_sample_ratio,
+            str(self.otlp_ca.absolute()) if self.otlp_ca else "",
+            str(self.otlp_headers_file.absolute()) if self.otlp_headers_file else "",
+        )
 
     def slots(self) -> tuple[str, ...]:
         """The device slots of this machine, such as ("cpu:0", "cpu:1")."""

@@ -7,13 +7,15 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import structlog
+
 from kohort import wire
 from kohort.problem import Problem
 from kohort.schema import Handling, Schema
 from kohort.v1 import training_pb2, training_pb2_grpc
 from server import convert, validation
 from server.auth import authorise_cancel
-from server.context import principal
+from server.context import principal, span
 from server.evaluation_requests import alerts_of, check_alerts, check_options, evaluation_spec
 from server.interceptors import Context
 from server.pages import fill
@@ -25,6 +27,8 @@ from server.threads import Threads
 from server.watch import Watch
 from trainers import registry
 from trainers.base import TrainerInfo
+
+_log = structlog.get_logger(log="training")
 
 
 class TrainingService(training_pb2_grpc.TrainingServiceServicer):
@@ -52,14 +56,18 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         )
         if job is None:
             spec = await self._spec(who, request)
-            record, _ = await self._threads.run(
+            record, created = await self._threads.run(
                 self._store.jobs.create,
                 who,
                 spec,
                 request_id=request.request_id,
                 request_hash=fingerprint,
+                traceparent=span().context.header(),
             )
             job = record.id
+            if created:
+                _log.info("job queued", job=job)
+        span().note({"kohort.job": f"jobs/{job}"})
         async with aclosing(self._watch.follow(who.tenant, job, 0)) as updates:
             async for update in updates:
                 yield training_pb2.TrainResponse(update=update)

@@ -26,10 +26,12 @@ from server import logs
 from server.blobs import LocalBlobStore
 from server.janitor import sweep_folders
 from server.jobrun import JobRun
+from server.jobspans import JobSpans, queued_since, tell_lost
 from server.layout import DataDir
 from server.lease import Heart
 from server.processes import SlotLock, die_with_parent, host_id, vanish, watch_lifeline
 from server.store import Store
+from server.tracing import TracingConfig, open_tracing
 
 if TYPE_CHECKING:
     from server.settings import Settings
@@ -59,8 +61,20 @@ class WorkerConfig:
     signing_key_file: str = ""
     entry: str = "server.run_job:run_job"
     """What the child runs."""
+    otlp_endpoint: str = ""
+    """Of the settings of the same names, as are the next three."""
+    otlp_ca: str = ""
+    otlp_headers_file: str = ""
+    trace_sample_ratio: float = 1.0
     log_level: str = "info"
     log_format: Literal["json", "console"] = "json"
+
+    @property
+    def tracing(self) -> TracingConfig:
+        """Where spans go."""
+        return TracingConfig(
+            self.otlp_endpoint, self.trace_sample_ratio, self.otlp_ca, self.otlp_headers_file
+        )
 
     def to_line(self) -> bytes:
         """What a supervisor sends first; the database's password is in no command line."""
@@ -81,6 +95,10 @@ def worker_config(settings: Settings, slot: str) -> WorkerConfig:
         cancel_grace_s=settings.cancel_grace_seconds,
         terminate_grace_s=settings.terminate_grace_seconds,
         signing_key_file=str(settings.signing_key_file.absolute()),
+        otlp_endpoint=settings.tracing.endpoint,
+        otlp_ca=settings.tracing.ca,
+        otlp_headers_file=settings.tracing.headers_file,
+        trace_sample_ratio=settings.tracing.sample_ratio,
         log_level=settings.log_level,
         log_format=settings.log_format,
     )
@@ -110,7 +128,17 @@ class Worker:
 
         Raises:
             Problem: the store does not answer or is of another version.
+            ValueError, OSError: spans cannot be sent as the configuration says, see `open_tracing`.
         """
+        config = self.config
+        self._tracing = open_tracing(config.tracing, "kohort-worker", self.id)
+        try:
+            self._run()
+        finally:
+            # This process may end by `os._exit`, which flushes nothing.
+            self._tracing.close()
+
+    def _run(self) -> None:
         config = self.config
         self._store.check_version()
         if not self._folders.blobs.is_dir():
@@ -144,8 +172,9 @@ class Worker:
         child = SlotLock(self._folders.slots, self.config.slot, "child")
         if child.acquire(self._leaving.is_set):
             child.release()
-            for job, state in self._store.leases.recover(self.id).items():
-                log.warning("job recovered", job=job, state=state.value)
+            for taken in self._store.leases.recover(self.id):
+                ids = tell_lost(self._tracing, taken).log_fields
+                log.warning("job recovered", job=taken.job.id, state=taken.state.value, **ids)
 
     def _work(self, heart: Heart) -> None:
         config = self.config
@@ -164,12 +193,15 @@ class Worker:
             if job is None:
                 self._leaving.wait(config.poll_s)
                 continue
-            log.info("job claimed", job=job.id, attempt=job.attempt, slot=config.slot)
+            spans = JobSpans(self._tracing, job, queued_since(self._store, job))
             lease = heart.hold(job.id, job.attempt, claimed)
             try:
-                run = JobRun(config, self.id, self._store, blobs, self._folders, heart, lease)
-                run.run(job, self._leaving.is_set)
+                with structlog.contextvars.bound_contextvars(**spans.log_fields):
+                    log.info("job claimed", job=job.id, attempt=job.attempt, slot=config.slot)
+                    run = JobRun(config, self.id, self._store, blobs, self._folders, heart, lease, spans)
+                    run.run(job, self._leaving.is_set)
             finally:
+                spans.end()
                 heart.let_go()
 
 

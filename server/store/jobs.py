@@ -60,7 +60,13 @@ class JobStore:
         self._max_per_principal = max_per_principal
 
     def create(
-        self, principal: Principal, spec: JobSpec, *, request_id: str = "", request_hash: bytes = b""
+        self,
+        principal: Principal,
+        spec: JobSpec,
+        *,
+        request_id: str = "",
+        request_hash: bytes = b"",
+        traceparent: str | None = None,
     ) -> tuple[JobRecord, bool]:
         """Queues a job; the one made before, and False, when the request is a repeat.
 
@@ -98,6 +104,7 @@ class JobStore:
                     create_time=clock(),
                     update_time=clock(),
                     last_sequence=1,
+                    traceparent=traceparent,
                 )
             )
             connection.execute(

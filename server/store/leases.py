@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kohort.schema import Finding
-from server.records import JobRecord, JobState, LeaseLost, ModelRecord, ReportRecord
+from server.records import JobRecord, JobState, LeaseLost, ModelRecord, ReportRecord, TakenJob
 from server.store import rows
 from server.store.engine import Database, clock
 from server.store.models import insert_model
@@ -107,11 +107,11 @@ class LeaseStore:
         worker: str,
         model: ModelRecord | None,
         report: ReportRecord | None = None,
-    ) -> None:
+    ) -> JobState:
         """Makes the model and its report visible and the job SUCCEEDED, all or nothing. Raises LeaseLost.
 
         An evaluation publishes a report alone; where its model was deleted in
-        the meantime the job FAILED, and there is no report either.
+        the meantime the job FAILED, and there is no report either. Returns which.
         """
         with self._database.write() as connection:
             if (
@@ -122,13 +122,14 @@ class LeaseStore:
             ):
                 error = _error("MODEL_NOT_FOUND", "the model was deleted while it was evaluated")
                 self._end(connection, job, attempt, worker, JobState.FAILED, error["reason"], error=error)
-                return
+                return JobState.FAILED
             made = {"model": model.id if model else "", "report": report.id if report else ""}
             self._end(connection, job, attempt, worker, JobState.SUCCEEDED, "", **made)
             if model is not None:
                 insert_model(connection, model)
             if report is not None:
                 insert_report(connection, report)
+            return JobState.SUCCEEDED
 
     def fail(self, job: str, attempt: int, worker: str, reason: str, message: str, column: str = "") -> None:
         """The job FAILED. Raises LeaseLost."""
@@ -153,16 +154,16 @@ class LeaseStore:
             message: for people.
         """
         with self._database.write() as connection:
-            state = self._give_back(connection, job, _fence(attempt, worker), lost, message)
-        if state is None:
+            taken = self._give_back(connection, job, _fence(attempt, worker), lost, message)
+        if taken is None:
             raise LeaseLost
-        return state
+        return taken.state
 
-    def requeue_expired(self) -> dict[str, JobState]:
-        """Takes jobs from workers whose lease ran out: id to the state that followed."""
+    def requeue_expired(self) -> list[TakenJob]:
+        """Takes jobs from workers whose lease ran out."""
         return self._take(jobs.c.lease_until <= clock(), "its worker was not heard of")
 
-    def recover(self, worker: str) -> dict[str, JobState]:
+    def recover(self, worker: str) -> list[TakenJob]:
         """Takes the jobs of earlier workers of this worker's slot, without waiting for their leases.
 
         To be called only by a worker that holds the slot's locks: whoever held
@@ -174,44 +175,43 @@ class LeaseStore:
         )
         return self._take(jobs.c.worker.in_(before), "its worker died")
 
-    def _take(self, condition: sa.ColumnElement[bool], message: str) -> dict[str, JobState]:
+    def _take(self, condition: sa.ColumnElement[bool], message: str) -> list[TakenJob]:
         condition = sa.and_(jobs.c.state.in_(_OWNED), condition)
         with self._database.read() as connection:
             found = connection.scalars(sa.select(jobs.c.id).where(condition)).all()
-        taken: dict[str, JobState] = {}
+        taken = []
         for job in found:
             with self._database.write() as connection:
-                state = self._give_back(connection, job, condition, True, message)
-            if state is not None:
-                taken[job] = state
-        return taken
+                taken.append(self._give_back(connection, job, condition, True, message))
+        return [one for one in taken if one is not None]
 
     def _give_back(
         self, connection: sa.Connection, job: str, condition: sa.ColumnElement[bool], lost: bool, message: str
-    ) -> JobState | None:
+    ) -> TakenJob | None:
         statement = sa.select(jobs, (clock() - jobs.c.attempt_time).label("ran")).where(
             jobs.c.id == job, condition
         )
         row = connection.execute(statement.with_for_update()).mappings().first()
         if row is None:
             return None
+        was = rows.job(row)
         ran, losses = row["run_seconds"] + row["ran"], row["losses"] + int(lost)
         kept: dict[str, Any] = {"run_seconds": ran, "losses": losses, "attempt_time": None}
         if row["state"] == JobState.CANCELLING.value:
             move(connection, job, JobState.CANCELLED, message)
-            return JobState.CANCELLED
+            return TakenJob(was, JobState.CANCELLED)
         if ran >= row["max_runtime_s"]:
             error = _error("MAX_RUNTIME_EXCEEDED", "the job ran longer than it may")
             move(connection, job, JobState.FAILED, "MAX_RUNTIME_EXCEEDED", error=error, **kept)
-            return JobState.FAILED
+            return TakenJob(was, JobState.FAILED)
         if losses >= self._max_attempts:
             error = _error("ATTEMPTS_EXHAUSTED", f"the worker was lost {losses} times")
             move(connection, job, JobState.FAILED, "ATTEMPTS_EXHAUSTED", error=error, **kept)
-            return JobState.FAILED
+            return TakenJob(was, JobState.FAILED)
         if lost:
             record(connection, job, "warning", Finding("WORKER_LOST", message).to_json())
         move(connection, job, JobState.QUEUED, message, phase="", device="", progress=None, **kept)
-        return JobState.QUEUED
+        return TakenJob(was, JobState.QUEUED)
 
     def _next_job(self, slot: str, kind: str) -> sa.ColumnElement[str]:
         job, running = jobs.alias("candidate"), jobs.alias("running")

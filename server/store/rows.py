@@ -76,7 +76,7 @@ def job(row: Row) -> JobRecord:
     same = (
         "id", "tenant", "principal", "phase", "attempt", "device", "progress", "error", "model",
         "report", "create_time", "start_time", "end_time", "update_time", "last_sequence", "oldest_sequence",
-        "run_seconds", "attempt_time",
+        "run_seconds", "attempt_time", "traceparent",
     )  # fmt: skip
     return JobRecord(spec=_spec(row), state=JobState(row["state"]), **{name: row[name] for name in same})
 

@@ -68,6 +68,8 @@ jobs = sa.Table(
     sa.Column("run_seconds", sa.Double(), nullable=False, default=0.0),
     sa.Column("last_sequence", sa.BigInteger(), nullable=False, default=0),
     sa.Column("oldest_sequence", sa.BigInteger(), nullable=False, default=1),
+    # The place in a trace at which it was asked for, as `server.tracing` writes it.
+    sa.Column("traceparent", sa.String(64), nullable=True),
     sa.Index(None, "state", "number"),
     sa.Index(None, "tenant", "number"),
     sa.Index(None, "dataset"),

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from kohort.schema import Finding
 from server.processes import child_environment
-from server.records import JobRecord, JobState, LeaseLost
+from server.records import JobRecord, JobState, LeaseLost, TakenJob
 from server.store import Store
 from server.store.requests import take_turn
 from server.store.schema import jobs
@@ -29,6 +29,10 @@ PROGRESS = {"step": 1, "total_steps": 2, "losses": {}, "rows_per_second": 0.0, "
 
 def claim(store: Store, worker: str = "w", slot: str = "cpu:0") -> JobRecord | None:
     return store.leases.claim(worker, slot, slot.partition(":")[0], 30)
+
+
+def _states(taken: list[TakenJob]) -> dict[str, JobState]:
+    return {one.job.id: one.state for one in taken}
 
 
 def expire(store: Store, job: JobRecord) -> None:
@@ -120,7 +124,7 @@ def test_whoever_lost_the_lease_changes_nothing(store: Store, why: str) -> None:
     if why in ("lease", "requeued"):
         expire(store, job)
     if why == "requeued":
-        assert store.leases.requeue_expired() == {job.id: Q}
+        assert _states(store.leases.requeue_expired()) == {job.id: Q}
         again = claim(store, worker="w")
         assert again is not None
         assert again.attempt == 2
@@ -142,14 +146,14 @@ def test_a_lost_worker_costs_an_attempt_and_the_last_fails(store: Store) -> None
         assert taken.attempt == attempt
         store.leases.progress(job.id, attempt, "w", PROGRESS)
         expire(store, job)
-        assert store.leases.requeue_expired() == {job.id: F if attempt == 3 else Q}
+        assert _states(store.leases.requeue_expired()) == {job.id: F if attempt == 3 else Q}
     over = store.jobs.get("north", job.id)
     assert over.error is not None
     assert over.error["reason"] == "ATTEMPTS_EXHAUSTED"
     assert states_of(store, job) == [Q, R, Q, R, Q, R, F]
     lost = [e.payload["reason"] for e in store.jobs.events("north", job.id, 0) if e.kind == "warning"]
     assert lost == ["WORKER_LOST", "WORKER_LOST"]
-    assert store.leases.requeue_expired() == {}
+    assert _states(store.leases.requeue_expired()) == {}
 
 
 def test_a_worker_that_leaves_costs_nothing(store: Store) -> None:
@@ -177,7 +181,7 @@ def test_a_lost_worker_of_a_job_being_stopped_ends_it(store: Store) -> None:
     claim(store)
     store.jobs.request_cancel("north", job.id)
     expire(store, job)
-    assert store.leases.requeue_expired() == {job.id: X}
+    assert _states(store.leases.requeue_expired()) == {job.id: X}
     assert states_of(store, job) == [Q, R, C, X]
 
 
@@ -211,8 +215,8 @@ def test_a_new_worker_of_a_slot_takes_over_at_once(store: Store) -> None:
     for worker in ("old", "other", "far"):
         claim(store, worker)
     store.workers.register("new", "cpu:0", "cpu", "a")
-    assert store.leases.recover("new") == {mine.id: Q}
-    assert store.leases.recover("new") == {}
+    assert _states(store.leases.recover("new")) == {mine.id: Q}
+    assert _states(store.leases.recover("new")) == {}
     assert [store.jobs.get("north", job.id).state for job in others] == [R, R]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from google.protobuf import wrappers_pb2
 from structlog.testing import capture_logs
 
@@ -115,7 +116,7 @@ async def fail(channel: grpc.aio.Channel, kind: str, request: Any, **options: An
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_exception_does_not_leak(kind: str) -> None:
-    with capture_logs() as logs:
+    with capture_logs([structlog.contextvars.merge_contextvars]) as logs:
         async with serving() as (channel, _, _handlers):
             failed = await fail(channel, kind, Text(value="leak"))
     assert (failed.code, failed.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
