@@ -22,7 +22,7 @@ from kohort.v1 import (
 )
 from server.auth import LOCAL, Auth
 from server.background import Background
-from server.blobs import LocalBlobStore
+from server.blobs import BlobStore, open_blobs
 from server.bundles import Bundles
 from server.capabilities import VERSION, CapabilitiesService
 from server.cohorts import Cohorts
@@ -105,10 +105,12 @@ class Server:
             self.port = self._bind()
             self._serve_metrics(closing)
             folders = self._prepare()
+            blobs = self._open_blobs(folders)
             store = self._open_store(closing)
             await self.spool_threads.run(store.migrate)
+            await self.spool_threads.run(blobs.check, write=True)
             closing.push_async_callback(self._background.cancel)
-            self._add_services(store, folders)
+            self._add_services(store, blobs, folders)
             self._start_workers(closing)
             await self.health.check()
             await self._server.start()
@@ -117,7 +119,7 @@ class Server:
         _log.info("serving", host=settings.host, port=self.port, metrics_port=self.metrics_port, tls=self.tls)
 
     def _prepare(self) -> DataDir:
-        folders = DataDir(self.settings.data_dir.absolute())
+        folders = DataDir(self.settings.data_dir.absolute(), self.settings.patient_key_file.absolute())
         try:
             folders.prepare()
         except OSError as error:
@@ -128,6 +130,12 @@ class Server:
         except (OSError, ValueError) as error:
             raise StartError(f"signing_key_file or trusted_keys_file: {error}") from error
         return folders
+
+    def _open_blobs(self, folders: DataDir) -> BlobStore:
+        try:
+            return open_blobs(self.settings.blob_place, folders.blobs)
+        except ValueError as error:
+            raise StartError(str(error)) from error
 
     def _tell_address(self) -> None:
         target = self.settings.address_file
@@ -251,9 +259,8 @@ class Server:
             closing.push_async_callback(_in_thread, threads.close)
         return store
 
-    def _add_services(self, store: Store, folders: DataDir) -> None:
+    def _add_services(self, store: Store, blobs: BlobStore, folders: DataDir) -> None:
         settings, server, threads = self.settings, self._server, self.threads
-        blobs = LocalBlobStore(folders.blobs)
         watch = Watch(store, threads, self.lifecycle, settings.poll_seconds)
         spool = SpoolFolder(folders.root / "spool")
         schemas = Schemas(settings, blobs, spool, self.parse_threads)
@@ -269,7 +276,7 @@ class Server:
             self.metrics,
             settings.min_patients_per_value,
         )
-        self.health = Health(settings, store, threads, self.metrics)
+        self.health = Health(settings, store, blobs, threads, self.metrics)
         capabilities_pb2_grpc.add_CapabilitiesServiceServicer_to_server(
             CapabilitiesService(settings, store, threads), server
         )

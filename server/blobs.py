@@ -2,8 +2,8 @@
 
 A key is a path of segments, ``models/{tenant}/{model}/{attempt}/bundle.kohort``.
 Blobs are immutable: putting creates, and never replaces. `LocalBlobStore` keeps
-them in a directory; a store of objects (S3 by obstore) fits the same protocol:
-`put` is its create-only put, `materialise` a download.
+them in a directory, `server.objects.ObjectStore` in a bucket; `open_blobs` gives
+the one that the settings ask for.
 """
 
 from __future__ import annotations
@@ -43,8 +43,23 @@ class BlobInfo:
     put_time: float
 
 
+@dataclass(frozen=True)
+class BlobPlace:
+    """Where blobs are, as the settings `blob_*` say."""
+
+    url: str = ""
+    """``s3://bucket/prefix``; empty: a directory."""
+    endpoint: str = ""
+    region: str = ""
+    credentials_file: str = ""
+    ca_file: str = ""
+
+
 class BlobStore(Protocol):
     """What the server asks of a store. Problem STORAGE_FULL or STORE_UNAVAILABLE may come of any call."""
+
+    def check(self, *, write: bool = False) -> None:
+        """Raises Problem when nothing can be read now (or, with `write`, written); answers within seconds."""
 
     def put(self, key: str, source: Path) -> None:
         """Stores a file, whole or not at all. The source must not change any more. Raises BlobExistsError."""
@@ -66,6 +81,21 @@ class BlobStore(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """Every blob below `prefix`."""
+
+
+def open_blobs(place: BlobPlace, folder: Path) -> BlobStore:
+    """The store that the settings ask for; `folder` is the directory's.
+
+    Raises:
+        ValueError: it cannot be had: the extra is not installed, a file that is named cannot be read.
+    """
+    if not place.url:
+        return LocalBlobStore(folder)
+    try:
+        from server.objects import ObjectStore
+    except ImportError as error:
+        raise ValueError("blob_url needs obstore: install the application with its extra `s3`") from error
+    return ObjectStore(place)
 
 
 def put_tree(store: BlobStore, prefix: str, folder: Path) -> int:
@@ -97,6 +127,13 @@ def report_key(tenant: str, report: str, attempt: int, name: str) -> str:
     return f"reports/{segment(tenant)}/{report}/{attempt}/{name}"
 
 
+def check_key(key: str) -> str:
+    """The key itself. Raises ValueError for one that is no path of plain segments."""
+    if not all(_SEGMENT.fullmatch(s) for s in key.split("/")):
+        raise ValueError("a blob key must be a path of plain segments")
+    return key
+
+
 def segment(name: str) -> str:
     """Any text as one segment of a key, distinct for distinct texts."""
     quoted = quote(name, safe="")
@@ -111,6 +148,16 @@ class LocalBlobStore:
         self._spool = root / ".spool"
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         root.chmod(0o700)
+
+    def check(self, *, write: bool = False) -> None:
+        """See `BlobStore.check`."""
+        with _room():
+            if not self._spool.is_dir():
+                raise FileNotFoundError
+            if write:
+                probe = self._spool / uuid.uuid4().hex
+                probe.write_bytes(b"1")
+                probe.unlink()
 
     def put(self, key: str, source: Path) -> None:
         """See `BlobStore.put`. A link where the source is on the same file system, else a copy."""
@@ -182,10 +229,7 @@ class LocalBlobStore:
                 yield BlobInfo(path.relative_to(self._root).as_posix(), facts.st_size, facts.st_mtime)
 
     def _path(self, key: str) -> Path:
-        segments = key.split("/")
-        if not all(_SEGMENT.fullmatch(s) for s in segments):
-            raise ValueError("a blob key must be a path of plain segments")
-        return self._root.joinpath(*segments)
+        return self._root.joinpath(*check_key(key).split("/"))
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Health per service, from facts: a store that takes writes, workers that live, a graph runtime that runs.
+"""Health per service, from facts: stores that answer and take writes, and workers that live.
 
 Nothing is probed inside a health check: a background task looks every few
 seconds and sets what the checks answer.
@@ -7,13 +7,14 @@ seconds and sets what the checks answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable
 from pathlib import Path
 
 import structlog
 from grpc_health.v1 import health, health_pb2
 
 from kohort.problem import Problem
+from server.blobs import BlobStore
 from server.metrics import Metrics
 from server.rpcmetrics import SERVICES
 from server.settings import Settings
@@ -35,16 +36,23 @@ class Health:
     """Keeps the health servicer up to date.
 
     "" and CapabilitiesService say that the process lives. SamplingService needs
-    a readable store, DatasetService a writable one, TrainingService and
-    EvaluationService a live worker besides.
+    readable stores (database and blobs), DatasetService a writable database,
+    TrainingService and EvaluationService a live worker besides.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, threads: Threads, metrics: Metrics, every_seconds: float = 5.0
+        self,
+        settings: Settings,
+        store: Store,
+        blobs: BlobStore,
+        threads: Threads,
+        metrics: Metrics,
+        every_seconds: float = 5.0,
     ) -> None:
         self.servicer = health.aio.HealthServicer()
         self._settings = settings
         self._store = store
+        self._blobs = blobs
         self._threads = threads
         self._metrics = metrics
         self._every = every_seconds
@@ -54,9 +62,13 @@ class Health:
 
     async def check(self) -> None:
         """Looks once and publishes what it sees."""
-        readable, writable = await asyncio.gather(
-            self._holds(self._count_workers), self._holds(self._check_writable)
+        readable, writable, blobs = await asyncio.gather(
+            _holds(self._threads.run(self._count_workers)),
+            _holds(self._threads.run(self._check_writable)),
+            # Not behind the long transfers of the other threads; it is bounded in time itself.
+            _holds(asyncio.to_thread(self._blobs.check)),
         )
+        readable, writable = readable and blobs, writable and blobs
         if self._over:
             return
         workers = sum(self._workers.values())
@@ -100,14 +112,15 @@ class Health:
         self._store.check_writable()
         _touch(self._settings.data_dir)
 
-    async def _holds(self, probe: Callable[[], None]) -> bool:
-        """Whether a probe succeeds; one that hangs does not."""
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._threads.run(probe)
-        except (Problem, OSError):  # a timeout is an OSError
-            return False
-        return True
+
+async def _holds(probe: Awaitable[None]) -> bool:
+    """Whether a probe succeeds; one that hangs does not."""
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await probe
+    except (Problem, OSError):  # a timeout is an OSError
+        return False
+    return True
 
 
 def _touch(folder: Path) -> None:

@@ -13,6 +13,8 @@ class DataDir:
     """The data directory. All of it is readable by its owner alone."""
 
     root: Path
+    patient_key_file: Path | None = None
+    """Where the key of patient hashes is kept, if elsewhere."""
 
     @property
     def blobs(self) -> Path:
@@ -37,7 +39,7 @@ class DataDir:
     @property
     def patient_key(self) -> Path:
         """The key of patient hashes, see `server.lineage`."""
-        return self.root / "keys" / "patients"
+        return self.patient_key_file or self.root / "keys" / "patients"
 
     def prepare(self) -> None:
         """Makes the directories."""

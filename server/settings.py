@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -22,11 +23,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from server.blobs import BlobPlace, check_key
 from server.tracing import TracingConfig
 
 MEBIBYTE = 1 << 20
 MESSAGE_BYTES = 4 * MEBIBYTE
 """What every gRPC client takes without being told; the contract stays below it."""
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class Settings(BaseSettings):
@@ -66,6 +69,22 @@ class Settings(BaseSettings):
     """Directory of the database, the blobs and the scratch space."""
     database_url: str = ""
     """SQLAlchemy URL; empty means SQLite in `data_dir`. PostgreSQL for several machines."""
+    blob_url: str = ""
+    """Where datasets, models, reports and checkpoints are kept: `s3://bucket/prefix`, for several machines.
+    Empty: a directory in `data_dir`."""
+    blob_endpoint: str = ""
+    """URL of the S3 service, `https://host:port`; empty: Amazon's, by region."""
+    blob_region: str = ""
+    """Region of the bucket; empty: AWS_REGION, else us-east-1."""
+    blob_credentials_file: Path | None = None
+    """INI file with `aws_access_key_id`, `aws_secret_access_key` and, if need be, `aws_session_token` below
+    `[default]`; read again when it changes. Without it, those of the AWS environment: variables, web
+    identity, container or machine."""
+    blob_ca_file: Path | None = None
+    """PEM authorities of `blob_endpoint`, besides the system's."""
+    patient_key_file: Path = Field(default_factory=lambda known: known["data_dir"] / "keys" / "patients")
+    """The key of patient hashes and splits. All machines of a deployment need the same; made at its first
+    start."""
     dataset_ttl_seconds: float = Field(7 * 86400, gt=0)
     """How long the bytes of a dataset live when the upload does not say."""
     max_dataset_ttl_seconds: float = Field(90 * 86400, gt=0)
@@ -188,6 +207,25 @@ class Settings(BaseSettings):
         parse_slots(value)
         return value
 
+    @field_validator("blob_url")
+    @classmethod
+    def _blob_url(cls, value: str) -> str:
+        url = urlsplit(value)
+        plain = url.scheme == "s3" and _BUCKET.fullmatch(url.netloc) and not url.query and not url.fragment
+        if value and not plain:
+            raise ValueError("must look like s3://bucket/prefix")
+        if url.path.strip("/"):
+            check_key(url.path.strip("/"))
+        return value
+
+    @field_validator("blob_endpoint")
+    @classmethod
+    def _blob_endpoint(cls, value: str) -> str:
+        url = urlsplit(value)
+        if value and not (url.scheme in ("http", "https") and url.hostname and not url.username):
+            raise ValueError("must look like https://host:port; keys go into blob_credentials_file")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if (self.tls_certificate is None) != (self.tls_key is None):
@@ -234,6 +272,13 @@ class Settings(BaseSettings):
             str(self.otlp_ca.absolute()) if self.otlp_ca else "",
             str(self.otlp_headers_file.absolute()) if self.otlp_headers_file else "",
         )
+
+    @property
+    def blob_place(self) -> BlobPlace:
+        """Where blobs are kept."""
+        files = (self.blob_credentials_file, self.blob_ca_file)
+        names = [str(file.absolute()) if file else "" for file in files]
+        return BlobPlace(self.blob_url, self.blob_endpoint, self.blob_region, *names)
 
     def slots(self) -> tuple[str, ...]:
         """The device slots of this machine, such as ("cpu:0", "cpu:1")."""

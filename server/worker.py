@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +24,7 @@ import structlog
 
 from kohort.problem import Problem
 from server import logs
-from server.blobs import LocalBlobStore
+from server.blobs import BlobPlace, BlobStore, open_blobs
 from server.janitor import sweep_folders
 from server.jobrun import JobRun
 from server.jobspans import JobSpans, queued_since, tell_lost
@@ -58,6 +59,10 @@ class WorkerConfig:
     """A child that says nothing for so long is dead or stuck."""
     threads: int = 1
     """Of numpy, torch and their like in a child."""
+    blobs: Mapping[str, str] = field(default_factory=dict)
+    """A `BlobPlace`, by field."""
+    patient_key_file: str = ""
+    """Empty: the one in `data_dir`."""
     signing_key_file: str = ""
     entry: str = "server.run_job:run_job"
     """What the child runs."""
@@ -94,6 +99,8 @@ def worker_config(settings: Settings, slot: str) -> WorkerConfig:
         max_running_per_principal=settings.max_running_per_principal,
         cancel_grace_s=settings.cancel_grace_seconds,
         terminate_grace_s=settings.terminate_grace_seconds,
+        blobs=asdict(settings.blob_place),
+        patient_key_file=str(settings.patient_key_file.absolute()),
         signing_key_file=str(settings.signing_key_file.absolute()),
         otlp_endpoint=settings.tracing.endpoint,
         otlp_ca=settings.tracing.ca,
@@ -111,7 +118,8 @@ class Worker:
         self.config = config
         self.id = uuid.uuid4().hex
         self._leaving = threading.Event()
-        self._folders = DataDir(Path(config.data_dir).absolute())
+        key = Path(config.patient_key_file) if config.patient_key_file else None
+        self._folders = DataDir(Path(config.data_dir).absolute(), key)
         self._store = Store(
             config.database_url,
             max_attempts=config.max_attempts,
@@ -127,7 +135,8 @@ class Worker:
         """Works until `leave`. Call it on the main thread: children die with the thread that starts them.
 
         Raises:
-            Problem: the store does not answer or is of another version.
+            Problem: a store does not answer or is of another version.
+            ValueError: the blob store cannot be had as it is asked for.
             ValueError, OSError: spans cannot be sent as the configuration says, see `open_tracing`.
         """
         config = self.config
@@ -141,10 +150,16 @@ class Worker:
     def _run(self) -> None:
         config = self.config
         self._store.check_version()
-        if not self._folders.blobs.is_dir():
+        place = BlobPlace(**config.blobs)
+        if not place.url and not self._folders.blobs.is_dir():
             # It would fail every job of the queue, one by one, for bytes that are elsewhere.
-            raise Problem("STORE_UNAVAILABLE", "data_dir is not the server's, or is not mounted")
+            raise Problem(
+                "STORE_UNAVAILABLE",
+                "data_dir is not the server's, or is not mounted; a machine without it needs blob_url",
+            )
         self._folders.prepare()
+        blobs = open_blobs(place, self._folders.blobs)
+        blobs.check(write=True)
         lock = SlotLock(self._folders.slots, config.slot, "worker")
         if not lock.acquire(self._leaving.is_set):
             return
@@ -156,7 +171,7 @@ class Worker:
         try:
             self._recover()
             sweep_folders(self._store, self._folders)
-            self._work(heart)
+            self._work(heart, blobs)
         finally:
             heart.stop()
             try:
@@ -176,9 +191,8 @@ class Worker:
                 ids = tell_lost(self._tracing, taken).log_fields
                 log.warning("job recovered", job=taken.job.id, state=taken.state.value, **ids)
 
-    def _work(self, heart: Heart) -> None:
+    def _work(self, heart: Heart, blobs: BlobStore) -> None:
         config = self.config
-        blobs = LocalBlobStore(self._folders.blobs)
         kind = config.slot.partition(":")[0]
         trouble = logs.Trouble(log, "claim failed")
         while not self._leaving.is_set():
@@ -231,7 +245,10 @@ def main() -> None:
     try:
         run_worker(config)
     except Problem as problem:
-        log.warning("worker failed", slot=config.slot, reason=problem.reason)
+        log.warning("worker failed", slot=config.slot, reason=problem.reason, message=problem.message)
+        code = 1
+    except ValueError as error:
+        log.warning("worker failed", slot=config.slot, message=str(error))
         code = 1
     else:
         code = 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +12,10 @@ import pytest
 
 from examples.local_postgres import LocalPostgres
 from kohort.schema import Column, Handling, Kind, Schema, Storage, TableSchema
+from server.blobs import BlobPlace
 from server.records import Principal
 from server.store import Store
+from tests.core.objectstore import SeaweedFS
 from tests.core.support import unavailable
 from tests.core.workers import Bench
 
@@ -49,6 +54,24 @@ def store(database_url: str) -> Iterator[Store]:
     opened.migrate()
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def weed() -> Iterator[SeaweedFS]:
+    """A real S3 store. Who stops it starts it again."""
+    folder = Path(tempfile.mkdtemp(prefix="kohort-s3-", dir="/tmp"))
+    store = SeaweedFS(folder)
+    try:
+        yield store.start()
+    finally:
+        store.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def bucket(weed: SeaweedFS, tmp_path: Path) -> BlobPlace:
+    """An empty place in the real S3 store."""
+    return weed.place(tmp_path / "credentials", uuid.uuid4().hex)
 
 
 @pytest.fixture

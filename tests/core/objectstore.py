@@ -1,4 +1,4 @@
-"""A real S3 store for tests: SeaweedFS from its wheel, with signatures on, on addresses of this machine alone."""
+"""A real S3 store for tests: SeaweedFS from its wheel, with signatures on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from server.blobs import BlobPlace
 from tests.core.support import unavailable
 
 _PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
 _TRIES = 3
 
-# Runs where the store is, which may be another network namespace: makes the bucket, waits until it takes objects.
+# Runs where the store is, maybe in another network namespace: makes the bucket, waits until it takes objects.
 _PREPARE = """
 import http.client, sys, time
 from datetime import timedelta
@@ -88,6 +89,11 @@ class SeaweedFS:
             encoding="ascii",
         )
         return path
+
+    def place(self, credentials: Path, prefix: str) -> BlobPlace:
+        """What is below a prefix; writes the credentials file."""
+        url = f"s3://{self.bucket}/{prefix}"
+        return BlobPlace(url, self.endpoint, self.region, str(self.credentials(credentials)))
 
     def start(self) -> SeaweedFS:
         """Starts it and returns when the bucket takes objects."""

@@ -1,4 +1,4 @@
-"""Blobs and patient hashes on the local disk."""
+"""What every blob store keeps, in a directory and in a bucket; patient hashes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from kohort.problem import Problem
 from server.blobs import (
     BlobExistsError,
     BlobMissingError,
+    BlobPlace,
+    BlobStore,
     LocalBlobStore,
     bundle_key,
     dataset_prefix,
+    open_blobs,
     put_tree,
     segment,
 )
@@ -23,8 +28,16 @@ from server.lineage import HASH_BYTES, holds, load_key, patient_hashes
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> LocalBlobStore:
+def local(tmp_path: Path) -> LocalBlobStore:
     return LocalBlobStore(tmp_path / "blobs")
+
+
+@pytest.fixture(params=["directory", pytest.param("bucket", marks=pytest.mark.slow)])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+    if request.param == "directory":
+        return LocalBlobStore(tmp_path / "blobs")
+    place: BlobPlace = request.getfixturevalue("bucket")
+    return open_blobs(place, tmp_path / "blobs")
 
 
 def source(tmp_path: Path, data: bytes) -> Path:
@@ -34,7 +47,7 @@ def source(tmp_path: Path, data: bytes) -> Path:
     return path
 
 
-def test_what_is_put_can_be_read(blobs: LocalBlobStore, tmp_path: Path) -> None:
+def test_what_is_put_can_be_read(blobs: BlobStore, tmp_path: Path) -> None:
     blobs.put("models/a/1/bundle", source(tmp_path, b"one"))
     with blobs.open("models/a/1/bundle") as file:
         assert file.read() == b"one"
@@ -44,7 +57,7 @@ def test_what_is_put_can_be_read(blobs: LocalBlobStore, tmp_path: Path) -> None:
             blobs.open(missing)
 
 
-def test_putting_never_replaces(blobs: LocalBlobStore, tmp_path: Path) -> None:
+def test_putting_never_replaces(blobs: BlobStore, tmp_path: Path) -> None:
     blobs.put("k", source(tmp_path, b"one"))
     with pytest.raises(BlobExistsError):
         blobs.put("k", source(tmp_path, b"two"))
@@ -53,7 +66,7 @@ def test_putting_never_replaces(blobs: LocalBlobStore, tmp_path: Path) -> None:
     assert [blob.key for blob in blobs.list()] == ["k"]
 
 
-def test_of_two_that_put_at_once_one_wins(blobs: LocalBlobStore, tmp_path: Path) -> None:
+def test_of_two_that_put_at_once_one_wins(blobs: BlobStore, tmp_path: Path) -> None:
     sources = []
     for i in range(8):
         sources.append(tmp_path / f"s{i}")
@@ -72,16 +85,16 @@ def test_of_two_that_put_at_once_one_wins(blobs: LocalBlobStore, tmp_path: Path)
         assert [file.read()] == won
 
 
-def test_only_the_owner_can_read(blobs: LocalBlobStore, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_a_directory(local: LocalBlobStore, tmp_path: Path) -> None:
     path = source(tmp_path, b"x")
     path.chmod(0o644)
-    blobs.put("a/b", path)
+    local.put("a/b", path)
     root = tmp_path / "blobs"
     for place in (root, root / "a", root / "a" / "b"):
         assert stat.S_IMODE(place.stat().st_mode) & 0o077 == 0
 
 
-def test_trees(blobs: LocalBlobStore, tmp_path: Path) -> None:
+def test_trees(blobs: BlobStore, tmp_path: Path) -> None:
     folder = tmp_path / "tree"
     (folder / "sub").mkdir(parents=True)
     (folder / "a").write_bytes(b"12")
@@ -97,20 +110,59 @@ def test_trees(blobs: LocalBlobStore, tmp_path: Path) -> None:
     with pytest.raises(BlobMissingError):
         blobs.materialise("datasets/t/1", tmp_path / "scratch")
     blobs.delete("datasets/t/10")
+    assert list(blobs.list()) == []
+
+
+def test_what_is_deleted_leaves_no_folder(local: LocalBlobStore, tmp_path: Path) -> None:
+    local.put("datasets/t/10/a", source(tmp_path, b"1"))
+    local.delete("datasets/t/10")
     assert [p.name for p in (tmp_path / "blobs").rglob("*")] == [".spool"]
+
+
+def test_copies_hold_every_byte(blobs: BlobStore, tmp_path: Path) -> None:
+    data = np.random.default_rng(1).bytes(9_000_001)
+    for key, held in (("a/large", data), ("a/empty", b"")):
+        blobs.put(key, source(tmp_path, held))
+        assert blobs.size(key) == len(held)
+        with blobs.open(key) as file:
+            assert file.read() == held
+            file.seek(len(held) // 2)
+            assert file.read(100) == held[len(held) // 2 :][:100]
+            assert file.tell() == len(held[len(held) // 2 :][:100]) + len(held) // 2
+    folder = blobs.materialise("a", tmp_path / "scratch" / "deep")
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {"large": data, "empty": b""}
+    assert {b.key: b.size_bytes for b in blobs.list()} == {"a/large": len(data), "a/empty": 0}
+    with pytest.raises(BlobExistsError):
+        blobs.put("a/large", source(tmp_path, data[::-1]))
+    with blobs.open("a/large") as file:
+        assert file.read() == data
+    assert sorted(b.key for b in blobs.list()) == ["a/empty", "a/large"]
+
+
+def test_a_store_that_works_says_nothing(blobs: BlobStore) -> None:
+    blobs.check()
+    blobs.check(write=True)
+    assert list(blobs.list()) == []
+
+
+def test_a_directory_that_is_gone_is_told(local: LocalBlobStore, tmp_path: Path) -> None:
+    (tmp_path / "blobs").rename(tmp_path / "away")
+    with pytest.raises(Problem) as told:
+        local.check()
+    assert told.value.reason == "STORE_UNAVAILABLE"
 
 
 @pytest.mark.parametrize(
     "key", ["", "/a", "a/", "a//b", "../x", "a/../b", ".spool/x", "a/.b", "a\0b", "a b", "a\n"]
 )
-def test_a_key_stays_below_the_root(blobs: LocalBlobStore, tmp_path: Path, key: str) -> None:
+def test_a_key_stays_below_the_root(blobs: BlobStore, tmp_path: Path, key: str) -> None:
     path = source(tmp_path, b"x")
     for call in (lambda: blobs.put(key, path), lambda: blobs.open(key), lambda: blobs.delete(key)):
         with pytest.raises(ValueError, match="blob key"):
             call()
 
 
-def test_any_tenant_is_one_segment_of_its_own(blobs: LocalBlobStore, tmp_path: Path) -> None:
+def test_any_tenant_is_one_segment_of_its_own(blobs: BlobStore, tmp_path: Path) -> None:
     tenants = ["a", "A", "a/b", "a%2Fb", "..", ".", "", "%", "ä", "spiffe://x/y", ".spool", "%2E"]
     assert len({segment(t) for t in tenants}) == len(tenants)
     for tenant in tenants:
