@@ -91,7 +91,9 @@ $(TOOLS)/.ready: tools/protoc.txt tools/lock.txt
 	@touch $@
 
 lock: $(TOOLS)/.ready ## Resolve the dependencies anew
-	for set in dev:--all-extras serve:"--extra postgres --extra s3 --extra otel --extra arrow --extra local"; do \
+	online="--extra postgres --extra s3 --extra otel --extra arrow --extra local"; \
+	for set in dev:--all-extras serve:"$$online" \
+	    work:"$$online --extra train --extra evaluate --extra ray -c requirements/dev.txt"; do \
 	  $(TOOLS)/bin/uv pip compile pyproject.toml clients/python/pyproject.toml $${set#*:} \
 	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --quiet \
 	    --excludes requirements/excludes.txt -o requirements/$${set%%:*}.txt; done

@@ -1,4 +1,4 @@
-"""`python -m server [serve|worker|token] …`: the server, one worker for another machine, bearer tokens."""
+"""`python -m server [serve|worker|health|token] …`: the server, a worker elsewhere, its health, tokens."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ STOPPED = 3
 
 _USAGE = """usage: python -m server [serve] [--port N] [--data-dir DIR] …
        python -m server worker --slot cpu:0 [--database-url URL] …
+       python -m server health [--address HOST:PORT] [--service kohort.v1.TrainingService] …
        python -m server token create --file FILE --tenant T --name N --role R [--role R] [--days D]
-`--help` after a command lists its flags; the first two take every setting.
+`--help` after a command lists its flags; the first three take every setting.
 """
 
 
@@ -40,6 +41,10 @@ def main(arguments: Sequence[str]) -> int:
                 return serve(from_flags(rest))
             case "worker":
                 return worker(rest)
+            case "health":
+                from server import probe
+
+                return probe.main(rest)
             case "token":
                 return token(rest)
             case _:

