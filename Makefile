@@ -73,7 +73,7 @@ ci: ## What CI runs
 	./.ci/run
 
 ##@ Change
-.PHONY: format proto lock docs bench bench-clients bench-evaluation bench-quality bench-train clean
+.PHONY: format proto lock docs dashboards bench bench-clients bench-evaluation bench-quality bench-train clean
 format: setup ## Format Python and protos
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
@@ -100,6 +100,9 @@ lock: $(TOOLS)/.ready ## Resolve the dependencies anew
 
 docs: setup ## Write the generated pages of docs/
 	$(BIN)/python tools/reference.py
+
+dashboards: setup ## Write Grafana's dashboards (deploy/grafana/dashboards) from tools/dashboards
+	$(BIN)/python -m tools.dashboards
 
 bench: setup ## The design's numbers as ratios in one run, a quarter of an hour (ARGS="--quick"); writes benchmarks/RESULTS.md
 	@$(MAKE) $(PEERS)/.ready || echo "without peers: their environment could not be made" >&2

@@ -13,7 +13,16 @@ TARGET = frozenset({"job", "instance"})
 @cache
 def known() -> dict[str, frozenset[str]]:
     """Each series by its name as Prometheus scrapes it (`…_total`, `…_bucket`): its labels and `TARGET`."""
-    registry = Metrics(trainers=["gaussian_copula"], version="1", slots=["cpu:0"]).registry
+    metrics = Metrics(trainers=["gaussian_copula"], version="1", slots=["cpu:0"])
+    host, registry = metrics.host, metrics.registry
+    # Their label is known only where there is a GPU.
+    for gauge in (
+        host.device_memory_used,
+        host.device_memory_size,
+        host.device_utilisation,
+        host.device_temperature,
+    ):
+        gauge.labels("GPU-0")
     found: dict[str, set[str]] = {"up": set()}
     for family in registry.collect():
         for sample in family.samples:
