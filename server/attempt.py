@@ -68,7 +68,7 @@ class Attempt:
     Args:
         spec: what the child is to do.
         on_message: takes every message but the result.
-        should_stop: asked ten times a second; why to stop, or None.
+        should_stop: asked ten times a second by two threads; why to stop, or None.
         grace: of the ladder.
         silence_s: a child that says nothing for so long is dead or stuck.
     """
@@ -87,6 +87,7 @@ class Attempt:
         self._why: Why | None = None
         self._stop_at = 0.0
         self._rung = 0
+        self._lost = False
 
     def run(self) -> Ended:
         """Starts the child and returns when it is gone. Exceptions of `on_message` end it first."""
@@ -102,13 +103,11 @@ class Attempt:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
-        told = contextvars.copy_context().run  # with the trace id in its log lines
-        readers = [
-            threading.Thread(target=self._read, args=(child.stdout,), daemon=True),
-            threading.Thread(target=told, args=(_log_harmless, child.stderr, self._spec.job), daemon=True),
-        ]
-        for reader in readers:
-            reader.start()
+        readers = [_thread(self._read, child.stdout), _thread(_log_harmless, child.stderr, self._spec.job)]
+        over = threading.Event()
+        guard = _thread(self._guard, child, over)
+        for thread in (*readers, guard):
+            thread.start()
         result: Mapping[str, Any] | None = None
         try:
             _say(child.stdin, self._spec.to_line())
@@ -116,14 +115,17 @@ class Attempt:
         finally:
             if result is None:
                 stop_group(child, signal.SIGKILL)
+            over.set()
+            guard.join()  # once it is buried the child's number may be another's
             status = bury(child, self._grace.terminate_s)
             self._drain()
             for reader in readers:
                 reader.join()
             for pipe in (child.stdin, child.stdout, child.stderr):
                 _close(pipe)
-        killed = status == -signal.SIGKILL and self._rung < 2 and (oom_kills() or 0) > (killed_before or 0)
-        return Ended(result, self._why, status, killed)
+        ours = self._lost or self._rung == 2
+        killed = status == -signal.SIGKILL and not ours and (oom_kills() or 0) > (killed_before or 0)
+        return Ended(result, Why.LOST if self._lost else self._why, status, killed)
 
     def _follow(self, child: subprocess.Popen[bytes]) -> Mapping[str, Any] | None:
         """The result, None when the child died without."""
@@ -151,26 +153,35 @@ class Attempt:
         """The ladder: from the wish to the signal that no process survives."""
         now = time.monotonic()
         if self._why is None:
-            self._why = self._should_stop()
-            if self._why is None:
+            why = self._should_stop()
+            if why is None or why is Why.LOST:
                 return
-            self._stop_at = now
-            log.info("child stopping", job=self._spec.job, attempt=self._spec.attempt, why=self._why.value)
-            if self._why is not Why.LOST:
-                assert child.stdin is not None
-                _say(child.stdin, to_line({"stop": True}))
-        elif self._should_stop() is Why.LOST:
-            self._why = Why.LOST
-        # Another worker may run the job already: no grace.
-        if self._why is Why.LOST and self._rung < 2:
-            self._rung = 2
-            stop_group(child, signal.SIGKILL)
+            self._why, self._stop_at = why, now
+            self._tell(why)
+            assert child.stdin is not None
+            _say(child.stdin, to_line({"stop": True}))
         if self._rung == 0 and now - self._stop_at >= self._grace.message_s:
             self._rung = 1
             stop_group(child, signal.SIGTERM)
         if self._rung == 1 and now - self._stop_at >= self._grace.message_s + self._grace.terminate_s:
             self._rung = 2
             stop_group(child, signal.SIGKILL)
+
+    def _guard(self, child: subprocess.Popen[bytes], over: threading.Event) -> None:
+        """Kills the child when its job is lost: another worker may run it already.
+
+        On a thread of its own, because the one that follows the child may be
+        waiting for a store that does not answer, which is how leases get lost.
+        """
+        while not over.wait(_TICK_SECONDS):
+            if self._should_stop() is Why.LOST:
+                self._lost = True
+                self._tell(Why.LOST)
+                stop_group(child, signal.SIGKILL)
+                return
+
+    def _tell(self, why: Why) -> None:
+        log.info("child stopping", job=self._spec.job, attempt=self._spec.attempt, why=why.value)
 
     def _read(self, pipe: IO[bytes]) -> None:
         while line := pipe.readline(MAX_LINE_BYTES):
@@ -185,6 +196,12 @@ class Attempt:
                     return
             except queue.Empty:
                 return
+
+
+def _thread(work: Callable[..., None], *arguments: object) -> threading.Thread:
+    """A thread with the trace id of this one in its log lines."""
+    context = contextvars.copy_context()  # each its own: one cannot be entered twice at once
+    return threading.Thread(target=context.run, args=(work, *arguments), daemon=True)
 
 
 def _say(pipe: IO[bytes], line: bytes) -> None:

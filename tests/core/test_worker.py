@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from server.records import JobState
 from server.store import Store
 from server.worker import Worker
 from tests.core.fake_pipeline import SECRET
-from tests.core.support import states_of, until
+from tests.core.support import lives, states_of, until
 from tests.core.workers import ENTRY, Bench, gone
 
 Q, R, C = JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING
@@ -242,13 +243,7 @@ def test_a_worker_that_leaves_gives_its_job_back(bench: Bench) -> None:
     assert steps == sorted(steps), "the second attempt went on from the checkpoint"
 
 
-@pytest.mark.parametrize("kernel_kills", [0, 1])
-def test_a_kill_is_for_memory_only_where_the_kernel_says_so(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, kernel_kills: int
-) -> None:
-    counts = iter([5, 5 + kernel_kills])
-    monkeypatch.setattr(attempt, "oom_kills", lambda: next(counts))
-    folder = bench.folders.open_scratch("job", 1)
+def spec_of_child(bench: Bench, mode: str) -> ChildSpec:
     texts = {f.name: "" for f in dataclasses.fields(ChildSpec)}
     others = {
         "parent": os.getpid(),
@@ -256,18 +251,48 @@ def test_a_kill_is_for_memory_only_where_the_kernel_says_so(
         "slot": "cpu:0",
         "lock_folder": str(bench.folders.slots),
         "attempt": 1,
-        "checkpoints": str(folder),
-        "parameters": {"mode": "kill"},
+        "checkpoints": str(bench.folders.open_scratch("job", 1)),
+        "parameters": {"mode": mode},
         "schema": {},
         "seed": 0,
         "options": {},
         "alive_s": 1.0,
         "threads": 1,
     }
-    spec = ChildSpec(**(texts | others))  # type: ignore[arg-type]
+    return ChildSpec(**(texts | others))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kernel_kills", [0, 1])
+def test_a_kill_is_for_memory_only_where_the_kernel_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kernel_kills: int
+) -> None:
+    counts = iter([5, 5 + kernel_kills])
+    monkeypatch.setattr(attempt, "oom_kills", lambda: next(counts))
+    spec = spec_of_child(bench, "kill")
     ended = attempt.Attempt(spec, lambda _: None, lambda: None, attempt.Grace(), 60.0).run()
     assert (ended.result, ended.status) == (None, -signal.SIGKILL)
     assert ended.out_of_memory is bool(kernel_kills)
+
+
+def test_the_child_of_a_lost_job_ends_though_the_store_hangs(bench: Bench) -> None:
+    spec, lost = spec_of_child(bench, "deaf"), threading.Event()
+    pids = bench.folders.scratch / "job" / "1" / "pids"
+    outlived: list[int] = []
+
+    def hangs(message: Any) -> None:
+        if message["type"] == "progress":
+            child = int(pids.read_text().split()[0])
+            lost.set()
+            until(lambda: not lives(child), "the child to end while this call waits")
+            outlived.append(child)
+
+    def should_stop() -> attempt.Why | None:
+        return attempt.Why.LOST if lost.is_set() else None
+
+    ended = attempt.Attempt(spec, hangs, should_stop, attempt.Grace(), 60.0).run()
+    assert outlived
+    assert (ended.why, ended.status) == (attempt.Why.LOST, -signal.SIGKILL)
+    assert not ended.out_of_memory
 
 
 class _Leases:
