@@ -1,5 +1,6 @@
-"""Databases of either kind for the tests of operating."""
+"""Databases of either kind, workers and servers for the tests of operating."""
 
-from tests.core.conftest import database_url, postgres_server, postgres_url
+from tests.core.conftest import bench, database_url, postgres_server, postgres_url
+from tests.server.conftest import start
 
-__all__ = ["database_url", "postgres_server", "postgres_url"]
+__all__ = ["bench", "database_url", "postgres_server", "postgres_url", "start"]

@@ -148,9 +148,9 @@ class CallMetadata:
         items = extra.items() if isinstance(extra, Mapping) else (extra or ())
         self._extra = tuple((k.lower(), v) for k, v in items)
 
-    def of(self, request_id: str) -> tuple[tuple[str, str], ...]:
+    def of(self, request_id: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
         """The metadata of a call with that request id."""
-        return (*self._extra, *self._authorization(), ("x-request-id", request_id))
+        return (*self._extra, *self._authorization(), ("x-request-id", request_id), *more)
 
     def _authorization(self) -> Iterator[tuple[str, str]]:
         token = self._token() if callable(self._token) else self._token

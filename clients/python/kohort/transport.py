@@ -13,6 +13,7 @@ from kohort.channel import CallMetadata, Endpoint
 from kohort.effects import END, Effect, Emit, Invoke, Method, Offload, Open, Operation, Read, Sleep
 from kohort.errors import RpcError
 from kohort.status import from_grpc
+from kohort.tracing import CallSpan
 
 T = TypeVar("T")
 
@@ -76,6 +77,7 @@ class Transport:
     def iterate(self, operation: Operation[T]) -> Generator[Any, None, T]:
         """What an operation emits; leaving the iteration cancels its stream."""
         request_id = uuid.uuid4().hex
+        span = CallSpan(request_id)
         stream: Any = None
         result: Any = None
         failure: RpcError | None = None
@@ -94,29 +96,33 @@ class Transport:
                         case Open():
                             if stream is not None:
                                 stream.cancel()
-                            stream = self._open(effect, request_id)
+                            stream = self._open(effect, request_id, span)
                         case Read():
                             result = next(stream, END)
                         case Invoke():
-                            result = self._invoke(effect, request_id)
+                            result = self._invoke(effect, request_id, span)
                         case Sleep(seconds=seconds):
                             time.sleep(seconds)
                         case Offload(function=function):
                             result = function()
                 except grpc.RpcError as error:
                     failure = translate(error, self._endpoint, request_id)
+        except BaseException as error:
+            span.end(error)
+            raise
         finally:
+            span.end()
             operation.close()
             if stream is not None:
                 stream.cancel()
 
-    def _open(self, effect: Open, request_id: str) -> Any:
-        return self._callable(effect.method)(
-            effect.request, timeout=effect.timeout, metadata=self._metadata.of(request_id)
-        )
+    def _open(self, effect: Open, request_id: str, span: CallSpan) -> Any:
+        metadata = self._metadata.of(request_id, *span.metadata(effect.method.path))
+        return self._callable(effect.method)(effect.request, timeout=effect.timeout, metadata=metadata)
 
-    def _invoke(self, effect: Invoke, request_id: str) -> Any:
-        method, metadata = self._callable(effect.method), self._metadata.of(request_id)
+    def _invoke(self, effect: Invoke, request_id: str, span: CallSpan) -> Any:
+        method = self._callable(effect.method)
+        metadata = self._metadata.of(request_id, *span.metadata(effect.method.path))
         if not effect.method.client_streaming:
             return method(effect.request, timeout=effect.timeout, metadata=metadata)
         source = Source(effect.request())
