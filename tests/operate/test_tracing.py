@@ -175,6 +175,7 @@ def asked(
     return job
 
 
+@pytest.mark.slow
 def test_a_killed_child_leaves_its_attempt_in_the_trace(bench: Bench) -> None:
     job = asked(bench, "kill")
     with Collector() as collector:
@@ -195,6 +196,7 @@ def test_a_killed_child_leaves_its_attempt_in_the_trace(bench: Bench) -> None:
     assert [span.parent_id for span in fitting] == [span.span_id for span in runs]
 
 
+@pytest.mark.slow
 def test_the_attempt_of_a_killed_worker_is_told_by_the_next(bench: Bench) -> None:
     job = asked(bench, steps=3, step_s=0.5)
     with Collector() as collector:
@@ -246,6 +248,7 @@ def test_the_phases_that_a_child_invents_are_not_told(bench: Bench) -> None:
     assert tracing.names == ["job.run", "job.fitting", "job.other"]
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_gone_costs_no_job(bench: Bench) -> None:
     first, second = asked(bench), asked(bench)
     worker = bench.worker(otlp_endpoint=f"http://127.0.0.1:{closed_port()}")
