@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kohort.schema import Finding, Schema
@@ -179,4 +180,5 @@ def report_record(
         json_key=keys[REPORT_JSON],
         html_key=keys[REPORT_HTML],
         create_time=0.0,
+        size_bytes=sum((Path(spec.report_folder) / name).stat().st_size for name in keys),
     )

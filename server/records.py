@@ -284,6 +284,8 @@ class ReportRecord:
     """The blob of `Report` as JSON."""
     html_key: str
     create_time: float
+    size_bytes: int | None = None
+    """Of both blobs; None where it was published before that was noted."""
 
 
 @dataclass(frozen=True)

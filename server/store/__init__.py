@@ -84,7 +84,11 @@ class Store:
 
     def blob_bytes(self) -> dict[str, int]:
         """Bytes of what is stored beside the database, by kind, as the records say."""
-        return {"datasets": self.datasets.size_bytes(), "models": self.models.size_bytes()}
+        return {
+            "datasets": self.datasets.size_bytes(),
+            "models": self.models.size_bytes(),
+            "reports": self.reports.size_bytes(),
+        }
 
     def now(self) -> float:
         """Seconds since 1970 by the database's clock."""

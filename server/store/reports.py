@@ -47,6 +47,7 @@ def insert_report(connection: sa.Connection, report: ReportRecord) -> None:
             json_key=report.json_key,
             html_key=report.html_key,
             create_time=clock(),
+            size_bytes=report.size_bytes,
         )
     )
 
@@ -116,7 +117,7 @@ class ReportStore:
             connection.execute(
                 sa.update(reports)
                 .where(reports.c.id.in_(kept))
-                .values(json_key="", html_key="", overview={}, labels={}, display_name="")
+                .values(json_key="", html_key="", overview={}, labels={}, display_name="", size_bytes=0)
             )
         return _keys(found)
 
@@ -125,6 +126,11 @@ class ReportStore:
         statement = sa.select(reports.c.number, reports.c.evidence).where(reports.c.number.in_(numbers))
         with self._database.read() as connection:
             return {number: Evidence.from_json(value) for number, value in connection.execute(statement)}
+
+    def size_bytes(self) -> int:
+        """Bytes of the files of all reports, of all tenants, as far as they are known."""
+        with self._database.read() as connection:
+            return int(connection.scalar(sa.select(sa.func.sum(reports.c.size_bytes))) or 0)
 
     def blob_keys(self) -> set[str]:
         """The blobs that reports need."""

@@ -125,6 +125,6 @@ def report(row: Row) -> ReportRecord:
     """A report."""
     same = (
         "id", "tenant", "principal", "model", "synthetic_dataset", "dataset", "holdout_dataset", "job",
-        "display_name", "labels", "overview", "evidence", "json_key", "html_key", "create_time",
+        "display_name", "labels", "overview", "evidence", "json_key", "html_key", "create_time", "size_bytes",
     )  # fmt: skip
     return ReportRecord(**{name: row[name] for name in same})

@@ -165,6 +165,7 @@ reports = sa.Table(
     _text("json_key", 1024),
     _text("html_key", 1024),
     _time("create_time"),
+    sa.Column("size_bytes", sa.BigInteger(), nullable=True),
     sa.Index(None, "tenant", "number"),
     sa.Index(None, "model", "number"),
 )

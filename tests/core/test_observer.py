@@ -15,7 +15,7 @@ from evaluators.headlines import HEADLINES, HIGHER_IS_BETTER
 from evaluators.registry import definitions
 from evaluators.results import Direction
 from kohort.schema import Finding
-from server.metrics import FAILURES, RELEASE_STATES, Metrics
+from server.metrics import BLOB_KINDS, FAILURES, RELEASE_STATES, Metrics
 from server.observer import Observer
 from server.records import EvaluationSpec, JobRecord, SubjectSpec
 from server.store import Store
@@ -163,20 +163,22 @@ async def test_what_is_stored_is_weighed_by_its_records(
 
     async def sizes() -> dict[str, float]:
         await observer.look()
-        return {kind: counted(metrics, "kohort_blob_bytes", kind=kind) for kind in ("datasets", "models")}
+        return {kind: counted(metrics, "kohort_blob_bytes", kind=kind) for kind in BLOB_KINDS}
 
-    assert await sizes() == {"datasets": 0, "models": 0}
+    assert await sizes() == {"datasets": 0, "models": 0, "reports": 0}
     assert counted(metrics, "kohort_database_bytes") > 10_000
     dataset = add_dataset(store, size_bytes=1000)
     add_dataset(store, size_bytes=200, tenant="south")
     job = add_job(store, dataset)
     store.leases.claim("w", "cpu:0", "cpu", 30)
-    store.leases.publish(job.id, 1, "w", model_of(job, size_bytes=30))
-    assert await sizes() == {"datasets": 1200, "models": 30}
+    model = model_of(job, size_bytes=30)
+    store.leases.publish(job.id, 1, "w", model, report_of(job, model.id, size_bytes=4))
+    assert await sizes() == {"datasets": 1200, "models": 30, "reports": 4}
     store.datasets.delete("north", dataset)
-    assert await sizes() == {"datasets": 1200, "models": 30}, "its bytes are still there"
+    store.reports.withdraw("north", dataset)
+    assert await sizes() == {"datasets": 1200, "models": 30, "reports": 0}, "the tables are still there"
     store.datasets.purged(dataset)
-    assert await sizes() == {"datasets": 200, "models": 30}
+    assert await sizes() == {"datasets": 200, "models": 30, "reports": 0}
 
 
 async def test_alerts_are_counted_by_what_they_do(store: Store, threads: Threads, metrics: Metrics) -> None:

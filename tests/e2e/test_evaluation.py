@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +79,10 @@ def test_a_trained_model_comes_with_its_report(evaluating: Server, honest: str, 
         message = json_format.ParseDict(raw, evaluation_pb2.Report())
         assert len(message.metrics) == len(report.info.metrics)
         assert [f.name for f in message.figures if f.name.startswith("marginal:")]
+    with contextlib.closing(sqlite3.connect(evaluating.data / "var" / "kohort.db")) as database:
+        query = "SELECT size_bytes FROM reports WHERE id = ?"
+        ((noted,),) = database.execute(query, (release.report.removeprefix("reports/"),)).fetchall()
+    assert noted == sum((tmp_path / f"report.{kind}").stat().st_size for kind in ("html", "json"))
 
 
 def test_a_model_that_copies_is_locked_until_a_custodian_decides(evaluating: Server, copied: str) -> None:
