@@ -11,7 +11,7 @@ from trainers.base import FitRequest, Generator, Hooks, Parameter, ParameterType
 
 NAMED = "sleeping=benchmarks.sleeping_trainer:SleepingTrainer"
 """As `KOHORT_TRAINERS` has it."""
-_STEPS = 10
+STEPS = 10
 
 
 class SleepingTrainer:
@@ -27,10 +27,10 @@ class SleepingTrainer:
     def fit(self, request: FitRequest, hooks: Hooks) -> Generator:
         """Waits, then fits a copula to the few rows there are."""
         seconds = float(request.parameters["seconds"])
-        for step in range(_STEPS):
+        for step in range(STEPS):
             hooks.check()
-            time.sleep(seconds / _STEPS)
-            hooks.progress(Progress(step + 1, _STEPS, {"loss": 1.0 / (step + 1)}, 1000.0))
+            time.sleep(seconds / STEPS)
+            hooks.progress(Progress(step + 1, STEPS, {"loss": 1.0 / (step + 1)}, 1000.0))
         return copula.CopulaTrainer().fit(
             replace(request, parameters={}), replace(hooks, progress=lambda _: None)
         )
