@@ -1,4 +1,4 @@
-"""`python -m server [serve|worker|health|token] …`: the server, a worker elsewhere, its health, tokens."""
+"""`python -m server [serve|worker|token|backup|restore] …`: the server, a worker, bearer tokens, backups."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ _USAGE = """usage: python -m server [serve] [--port N] [--data-dir DIR] …
        python -m server worker --slot cpu:0 [--database-url URL] …
        python -m server health [--address HOST:PORT] [--service kohort.v1.TrainingService] …
        python -m server token create --file FILE --tenant T --name N --role R [--role R] [--days D]
-`--help` after a command lists its flags; the first three take every setting.
+       python -m server backup --to DIR [--data-dir DIR] …
+       python -m server restore --from DIR [--data-dir DIR] …
+`--help` after a command lists its flags; all but `token` take every setting.
 """
 
 
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
                 return probe.main(rest)
             case "token":
                 return token(rest)
+            case "backup" | "restore":
+                return backup(command, rest)
             case _:
                 sys.stderr.write(_USAGE)
                 return 2
@@ -129,6 +133,23 @@ def token(arguments: Sequence[str]) -> int:
     flags = parser.parse_args(arguments)
     expires = None if flags.days is None else time.time() + flags.days * 86400
     sys.stdout.write(create_token(flags.file, flags.tenant, flags.name, flags.roles, expires) + "\n")
+    return 0
+
+
+def backup(command: str, arguments: Sequence[str]) -> int:
+    """Makes a backup of a data directory, or lays one out as one."""
+    from server.backup import BackupError, back_up, restore
+
+    parser = argparse.ArgumentParser(prog=f"python -m server {command}", add_help=False)
+    parser.add_argument("--to" if command == "backup" else "--from", type=Path, required=True, dest="place")
+    flags, rest = parser.parse_known_args(arguments)
+    settings = from_flags(rest)
+    try:
+        made = (back_up if command == "backup" else restore)(settings, flags.place.absolute())
+    except BackupError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{made.files} files, {made.size_bytes:,} bytes, tables of revision {made.revision}\n")
     return 0
 
 
