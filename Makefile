@@ -73,7 +73,7 @@ ci: ## What CI runs
 	./.ci/run
 
 ##@ Change
-.PHONY: format proto lock docs dashboards bench bench-clients bench-evaluation bench-quality bench-train clean
+.PHONY: format proto lock wheelhouse docs dashboards bench bench-clients bench-evaluation bench-quality bench-scale bench-train clean
 format: setup ## Format Python and protos
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
@@ -98,6 +98,9 @@ lock: $(TOOLS)/.ready ## Resolve the dependencies anew
 	    --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --quiet \
 	    --excludes requirements/excludes.txt -o requirements/$${set%%:*}.txt; done
 
+wheelhouse: ## All wheels of an installation without a network, with their hashes, in dist/wheelhouse (SET=work: for training, too)
+	PYTHON=$(PYTHON) tools/wheelhouse.sh dist/wheelhouse $(SET)
+
 docs: setup ## Write the generated pages of docs/
 	$(BIN)/python tools/reference.py
 
@@ -116,6 +119,9 @@ bench-evaluation: setup ## What an evaluation of 50,000 rows costs, part by part
 
 bench-quality: setup $(PEERS)/.ready ## Generators beside their peers; hours, resumable (ARGS="--seeds 1 --tables heart"); writes docs/benchmarks.md
 	PEERS=$(PEERS) nice -n 10 $(BIN)/python -m benchmarks.quality run $(ARGS)
+
+bench-scale: setup ## 1 to 8 workers, claims, events and watchers on both databases, ten minutes (ARGS="--quick"); writes docs/operations.md
+	$(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench-train: setup ## Training beside ctgan: steps, encoding, quality at equal epochs; resumable (ARGS="--only steps")
 	$(BIN)/python -m benchmarks.training run $(ARGS)
