@@ -19,7 +19,7 @@ _KEY_BYTES = 32
 
 
 def load_key(path: Path) -> bytes:
-    """The key in a file that its owner alone may read; made where there is none.
+    """The key in a file that others may not read; made where there is none.
 
     Raises:
         PermissionError: others may read the file.
@@ -38,8 +38,9 @@ def load_key(path: Path) -> bytes:
             pass
         finally:
             fresh.unlink()
-    if path.stat().st_mode & 0o077:
-        raise PermissionError("the patient hash key must be readable by its owner alone")
+    # Its group may read it: so Kubernetes gives a secret to a user other than root.
+    if path.stat().st_mode & 0o037:
+        raise PermissionError("the patient hash key must not be open to other users (chmod 600)")
     return path.read_bytes()
 
 
