@@ -248,9 +248,7 @@ class Timeline(Look):
         return {
             "fillOpacity": 70,
             "hideFrom": {"legend": False, "tooltip": False, "viz": False},
-            "insertNulls": False,
             "lineWidth": 0,
-            "spanNulls": False,
         }
 
     def options(self, unit: str) -> Json:
