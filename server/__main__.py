@@ -105,17 +105,18 @@ def worker(arguments: Sequence[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m server worker", add_help=False)
     parser.add_argument("--slot", required=True)
+    # Only where it is asked for here: the default, and what the environment says, is a server's on this machine.
+    parser.add_argument("--metrics-port", type=int, default=-1)
     flags, rest = parser.parse_known_args(arguments)
     parse_slots(flags.slot)
     settings = from_flags([*rest, "--devices", ""])
     logs.configure(settings.log_level, settings.log_format)
     with contextlib.ExitStack() as closing:
-        # Only where it is asked for: the default is the server's port on this machine.
-        if "metrics_port" in settings.model_fields_set and settings.metrics_port >= 0:
+        if flags.metrics_port >= 0:
             try:
-                closing.enter_context(served(settings.data_dir, settings.metrics_host, settings.metrics_port))
-            except OSError:
-                sys.stderr.write("metrics_port is taken or not allowed\n")
+                closing.enter_context(served(settings.data_dir, settings.metrics_host, flags.metrics_port))
+            except (OSError, OverflowError):
+                sys.stderr.write("--metrics-port is taken or not allowed\n")
                 return 1
         run_worker(worker_config(settings, flags.slot))
     return 0

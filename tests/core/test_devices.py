@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from server.__main__ import worker
 from server.declaring import Maker
 from server.devices import Devices
 from server.host import Host, served
@@ -157,3 +161,32 @@ def test_a_worker_that_is_asked_serves_its_machine_and_nothing_else(tmp_path: Pa
     assert "process_resident_memory_bytes" in text
     assert {f'kohort_processes_resident_bytes{{part="{part}"}}' in text for part in PARTS} == {True}
     assert "kohort_jobs" not in text
+
+
+def test_a_worker_serves_metrics_only_where_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs: list[str] = []
+    asked: list[int] = []
+
+    @contextmanager
+    def record(data_dir: Path, host: str, port: int) -> Iterator[int]:
+        asked.append(port)
+        with served(data_dir, host, port) as bound:
+            yield bound
+
+    monkeypatch.setattr("server.worker.run_worker", lambda config: runs.append(config.slot))
+    monkeypatch.setattr("server.host.served", record)
+    monkeypatch.setenv("KOHORT_METRICS_PORT", "9464")  # of a server with the same environment
+    flags = ["--slot", "cpu:0", "--data-dir", str(tmp_path)]
+    assert worker(flags) == 0
+    assert worker([*flags, "--metrics-port", "-1"]) == 0
+    assert (runs, asked) == (["cpu:0", "cpu:0"], [])
+    assert worker([*flags, "--metrics-port", "0"]) == 0
+    assert (runs[2:], asked) == (["cpu:0"], [0])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert worker([*flags, "--metrics-port", str(taken.getsockname()[1])]) == 1
+    assert len(runs) == 3
+    assert "--metrics-port is taken" in capsys.readouterr().err
