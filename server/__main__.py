@@ -105,7 +105,7 @@ def worker(arguments: Sequence[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m server worker", add_help=False)
     parser.add_argument("--slot", required=True)
-    # Only where it is asked for here: the default, and what the environment says, is a server's on this machine.
+    # Asked for here alone: the default, and what the environment says, are a server's on this machine.
     parser.add_argument("--metrics-port", type=int, default=-1)
     flags, rest = parser.parse_known_args(arguments)
     parse_slots(flags.slot)
