@@ -194,8 +194,11 @@ def test_patient_hashes_answer_only_with_the_key(tmp_path: Path) -> None:
     assert not holds(b"", key, "north", "7")
 
 
-def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    load_key(tmp_path / "key")
-    (tmp_path / "key").chmod(0o640)
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o601])
+def test_a_key_that_is_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    key = load_key(tmp_path / "key")
+    (tmp_path / "key").chmod(0o440)  # a secret in a pod
+    assert load_key(tmp_path / "key") == key
+    (tmp_path / "key").chmod(mode)
     with pytest.raises(PermissionError):
         load_key(tmp_path / "key")
