@@ -23,6 +23,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from kohort.problem import Problem
 
 _BUSY_SECONDS = 30
+_MUTE_SECONDS = 10
+"""How long a process that is paused or cut off amid a transaction may hold what others wait for."""
 _DISK_FULL_SQLSTATES = frozenset({"53100", "53000"})
 
 
@@ -121,7 +123,7 @@ def connect_args(sqlite: bool) -> dict[str, Any]:
     if sqlite:
         return {"timeout": _BUSY_SECONDS, "check_same_thread": False}
     limits = {
-        "idle_in_transaction_session_timeout": _BUSY_SECONDS * 1000,
+        "idle_in_transaction_session_timeout": _MUTE_SECONDS * 1000,
         "lock_timeout": _BUSY_SECONDS * 1000,
         "statement_timeout": 2 * _BUSY_SECONDS * 1000,
     }
