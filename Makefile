@@ -42,7 +42,7 @@ serve: setup ## Start the server on loopback (port 50051, metrics on 9464, data 
 	$(BIN)/python -m server $(ARGS)
 
 ##@ Check
-.PHONY: test lint types verify-proto interop release-check ci
+.PHONY: test lint types verify-proto interop release-check drill ci
 test: setup ## Run the tests (SUITE=all adds slow, interop and the checks; ARGS="-k name" picks some)
 	$(BIN)/python -m pytest -m "$(MARK_$(SUITE))" $(ARGS)
 
@@ -68,6 +68,9 @@ interop: setup ## Clients in four languages against the real server (needs Go, a
 
 release-check: setup $(TOOLS)/.ready ## Build wheel, jars, Go module and Node package into dist/ and check each
 	$(BIN)/python tools/release_check.py $(ARGS)
+
+drill: setup ## Two front ends, three workers and their stores in network namespaces, broken while they work (root; ARGS="--times 10")
+	$(BIN)/python -m tests.drill.run $(ARGS)
 
 ci: ## What CI runs
 	./.ci/run
