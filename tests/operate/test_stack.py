@@ -17,6 +17,7 @@ from tests.operate import load, promql
 from tests.operate.dashboards import Panel, Target, panels
 from tests.operate.rules import alerts, records
 from tests.operate.stack import Stack
+from tests.operate.test_runbooks import PAGES, queries
 from tests.operate.values import reading
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -86,6 +87,13 @@ def test_what_alerts_look_at_has_data(stack: Stack) -> None:
                 wanted.append(Target(selector.text, alert.name, True))
     assert on_gpus == {"KohortGpuMemoryNearlyFull", "KohortGpuMissing"}
     assert not missing(stack, wanted)
+
+
+def test_what_runbooks_ask_can_be_answered(stack: Stack) -> None:
+    asked = [query for page in PAGES for query in queries(page)]
+    assert len(asked) > 60
+    for query in asked:
+        stack.query(query)  # raises where Prometheus cannot evaluate it
 
 
 @pytest.mark.parametrize("panel", panels(WINDOW), ids=lambda panel: f"{panel.dashboard}-{panel.title}")

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *ROOT.glob("*.md"),
     *ROOT.glob("docs/*.md"),
+    *ROOT.glob("docs/runbooks/*.md"),
     *ROOT.glob("clients/*/README.md"),
     ROOT / "clients" / "java" / "example" / "README.md",
     *ROOT.glob("tests/data/*.md"),
