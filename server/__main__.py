@@ -1,4 +1,4 @@
-"""`python -m server [serve|worker|token|backup|restore] …`: the server, a worker, bearer tokens, backups."""
+"""`python -m server COMMAND …`: the server, what runs jobs elsewhere, health, tokens, backups (see `_USAGE`)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ STOPPED = 3
 _USAGE = """usage: python -m server [serve] [--port N] [--data-dir DIR] …
        python -m server worker --slot cpu:0 [--database-url URL] …
        python -m server health [--address HOST:PORT] [--service kohort.v1.TrainingService] …
+       python -m server dispatcher [--ray-address HOST:PORT] [--database-url URL] …
        python -m server token create --file FILE --tenant T --name N --role R [--role R] [--days D]
        python -m server backup --to DIR [--data-dir DIR] …
        python -m server restore --from DIR [--data-dir DIR] …
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
                 from server import probe
 
                 return probe.main(rest)
+            case "dispatcher":
+                return dispatcher(rest)
             case "token":
                 return token(rest)
             case "backup" | "restore":
@@ -119,6 +122,21 @@ def worker(arguments: Sequence[str]) -> int:
                 sys.stderr.write("--metrics-port is taken or not allowed\n")
                 return 1
         run_worker(worker_config(settings, flags.slot))
+    return 0
+
+
+def dispatcher(arguments: Sequence[str]) -> int:
+    """Has a Ray cluster run the jobs until SIGTERM, for servers that run none themselves."""
+    from server.dispatcher import ClusterUnavailable, Dispatcher, dispatcher_config
+
+    settings = from_flags(arguments)
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        Dispatcher(dispatcher_config(settings)).run()
+    except ClusterUnavailable as error:
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        os._exit(1)  # at an orderly end Ray would look for the cluster once more
     return 0
 
 

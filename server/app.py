@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable
+from importlib.util import find_spec
 from wsgiref.simple_server import WSGIServer
 
 import grpc
@@ -27,6 +28,7 @@ from server.bundles import Bundles
 from server.capabilities import VERSION, CapabilitiesService
 from server.cohorts import Cohorts
 from server.datasets import DatasetService
+from server.dispatcher import RAY, dispatcher_config
 from server.evaluation import EvaluationService
 from server.gauges import Gauges
 from server.health import Health
@@ -80,7 +82,8 @@ class Server:
         self.metrics_port = 0
         """The metrics port, once started; 0 where none is served."""
         self.lifecycle = Lifecycle()
-        self.metrics = Metrics(list(registry.trainers()), VERSION, settings.slots())
+        kept = (RAY,) if settings.executor == "ray" else settings.slots()
+        self.metrics = Metrics(list(registry.trainers()), VERSION, kept)
         self.metrics.queue_limit.set(settings.max_queued_jobs)
         self._closing = contextlib.AsyncExitStack()
         self._background = Background()
@@ -316,9 +319,12 @@ class Server:
 
     def _start_workers(self, closing: contextlib.AsyncExitStack) -> None:
         settings = self.settings
+        if settings.executor == "ray" and find_spec("ray") is None:
+            raise StartError("executor ray needs Ray: pip install 'kohort-server[ray]'")
         configs = [worker_config(settings, slot) for slot in settings.slots()]
+        dispatchers = [dispatcher_config(settings)] if settings.executor == "ray" else []
         grace = settings.cancel_grace_seconds + settings.terminate_grace_seconds
-        self._supervisor = Supervisor(configs, stop_s=grace + 5)
+        self._supervisor = Supervisor([*configs, *dispatchers], stop_s=grace + 5)
         self._supervisor.start()
         closing.push_async_callback(_in_thread, self._supervisor.stop)
         host = Host(self.metrics.host, settings.data_dir, "server")

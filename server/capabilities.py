@@ -57,7 +57,7 @@ class CapabilitiesService(capabilities_pb2_grpc.CapabilitiesServiceServicer):
             sample_formats=SAMPLE_FORMATS,
             devices=[
                 capabilities_pb2.Device(name=slot, kind=slot.partition(":")[0], available=slot in held)
-                for slot in sorted(held | set(settings.slots()))
+                for slot in sorted(held | set(settings.offered()))
             ],
             programs=sorted(PROGRAMS),
             multi_table=False,

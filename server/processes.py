@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -16,9 +17,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
@@ -71,6 +72,53 @@ def vanish() -> None:
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(ORPHANED)
+
+
+def supervised(run: Callable[[dict[str, Any]], int]) -> NoReturn:
+    """The main function of a process that a supervisor keeps.
+
+    The first line of standard input is a JSON object that configures it, with the
+    supervisor's process id as `parent`; the end of standard input ends it, and so
+    does the supervisor's death.
+
+    Args:
+        run: given the object; its result is the exit status.
+    """
+    lifeline = sys.stdin.buffer
+    line = lifeline.readline()
+    if not line:
+        vanish()
+    values: dict[str, Any] = json.loads(line)
+    die_with_parent(values.pop("parent"))
+    watch_lifeline(lifeline, lambda _: None, vanish)
+    code = run(values)
+    sys.stderr.flush()
+    os._exit(code)  # a daemon thread reads standard input
+
+
+def start_supervised(
+    module: str, values: Mapping[str, Any], stderr: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """Starts `module`, whose main function is `supervised`; holds its lifeline.
+
+    Call it on a thread that lives as long as the process may: the kernel's death
+    signal goes out when the *thread* ends. What `values` hold is in no command line.
+    Raises OSError.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        env=child_environment(),
+        process_group=0,  # a Ctrl-C at the terminal is for the parent, which then asks it to leave
+    )
+    assert process.stdin is not None
+    # One that is gone already has a status that tells.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(json.dumps({**values, "parent": os.getpid()}).encode() + b"\n")
+        process.stdin.flush()
+    return process
 
 
 def stop_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -93,6 +93,19 @@ class Settings(BaseSettings):
     # Jobs and workers.
     devices: str = "cpu:1"
     """Slots of this machine: `cpu:N` for N slots, `cuda:I` for GPU I, separated by commas. Empty: none."""
+    executor: Literal["local", "ray"] = "local"
+    """Where jobs run: `local`: on the devices of this machine and of standing workers; `ray`: where a Ray
+    cluster places them, see ray.md."""
+    ray_address: str = ""
+    """The Ray cluster, such as `10.0.0.5:6379` or `ray://head:10001`; empty: RAY_ADDRESS, else one on this
+    machine."""
+    ray_kinds: str = "cpu"
+    """What Ray may place jobs on, separated by commas: `cpu`, `cuda` (one GPU a job). A job that names no
+    device goes to the first."""
+    ray_cpus_per_job: float = Field(1, gt=0)
+    """CPUs that Ray sets aside for a job."""
+    ray_max_jobs: int = Field(16, ge=1)
+    """Jobs of one kind that are with Ray at once, running or waiting for room."""
     lease_seconds: float = Field(30, gt=0)
     """A worker that is silent for so long has lost its job."""
     heartbeat_seconds: float = Field(5, gt=0)
@@ -226,6 +239,12 @@ class Settings(BaseSettings):
             raise ValueError("must look like https://host:port; keys go into blob_credentials_file")
         return value
 
+    @field_validator("ray_kinds")
+    @classmethod
+    def _ray_kinds(cls, value: str) -> str:
+        parse_kinds(value)
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if (self.tls_certificate is None) != (self.tls_key is None):
@@ -236,6 +255,8 @@ class Settings(BaseSettings):
             raise ValueError("identities_file needs tls_client_ca: only a verified certificate names anybody")
         if self.heartbeat_seconds * 2 > self.lease_seconds:
             raise ValueError("lease_seconds must be at least twice heartbeat_seconds")
+        if self.executor == "ray" and "devices" in self.model_fields_set and self.slots():
+            raise ValueError("with executor ray the devices are Ray's to give: leave devices unset")
         if not self.is_loopback:
             if not self.tls_certificate:
                 raise ValueError(f"host {self.host} is not loopback: set tls_certificate and tls_key")
@@ -282,7 +303,16 @@ class Settings(BaseSettings):
 
     def slots(self) -> tuple[str, ...]:
         """The device slots of this machine, such as ("cpu:0", "cpu:1")."""
-        return parse_slots(self.devices)
+        explicit = "devices" in self.model_fields_set
+        return () if self.executor == "ray" and not explicit else parse_slots(self.devices)
+
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of device that Ray places jobs on, such as ("cuda", "cpu")."""
+        return parse_kinds(self.ray_kinds)
+
+    def offered(self) -> tuple[str, ...]:
+        """The devices that this server answers for: its slots, or the kinds that Ray places jobs on."""
+        return self.kinds() if self.executor == "ray" else self.slots()
 
     @classmethod
     def settings_customise_sources(
@@ -312,6 +342,14 @@ def parse_slots(devices: str) -> tuple[str, ...]:
     if len(set(slots)) != len(slots):
         raise ValueError("devices names a slot twice")
     return tuple(slots)
+
+
+def parse_kinds(kinds: str) -> tuple[str, ...]:
+    """`cuda,cpu` → ("cuda", "cpu"). Raises ValueError."""
+    found = tuple(filter(None, (kind.strip() for kind in kinds.split(","))))
+    if not found or len(set(found)) != len(found) or not {"cpu", "cuda"}.issuperset(found):
+        raise ValueError("ray_kinds must be cpu, cuda, or both")
+    return found
 
 
 def from_flags(arguments: Sequence[str]) -> Settings:

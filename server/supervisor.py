@@ -1,4 +1,4 @@
-"""The embedded workers: one process per slot, started again when it dies, gone when the server is.
+"""The server's own workers, or its dispatcher: started again when they die, gone when the server is.
 
 A thread of its own starts them, since the kernel's death signal goes out when
 the *thread* that started a process ends. The other way round a worker sees the
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import structlog
 
-from server.processes import bury, child_environment, stop_group
+from server.dispatcher import DispatcherConfig
+from server.processes import bury, start_supervised, stop_group
 from server.worker import WorkerConfig
 
 log = structlog.get_logger(log="supervisor")
@@ -30,7 +30,7 @@ _HEALTHY_SECONDS = 60.0
 
 @dataclass
 class _Slot:
-    config: WorkerConfig
+    config: WorkerConfig | DispatcherConfig
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     start_at: float = 0.0
@@ -44,9 +44,9 @@ class _Slot:
 
 
 class Supervisor:
-    """Keeps one worker per configuration running, from `start` to `stop`."""
+    """Keeps one process per configuration running, from `start` to `stop`."""
 
-    def __init__(self, configs: Sequence[WorkerConfig], stop_s: float = 20.0) -> None:
+    def __init__(self, configs: Sequence[WorkerConfig | DispatcherConfig], stop_s: float = 20.0) -> None:
         """`stop_s`: how long workers may take to leave before they are killed."""
         self._slots = [_Slot(config) for config in configs]
         self._stop_s = stop_s
@@ -99,7 +99,8 @@ class Supervisor:
     @staticmethod
     def _start(slot: _Slot, now: float) -> None:
         try:
-            slot.process, slot.started = _start(slot.config), now
+            config = slot.config
+            slot.process, slot.started = start_supervised(config.module, asdict(config)), now
         except OSError as error:  # no process or memory to be had just now
             log.warning("worker not started", slot=slot.config.slot, error=error.strerror)
             slot.wait(now)
@@ -112,23 +113,6 @@ class Supervisor:
         for process in processes:
             bury(process, max(end - time.monotonic(), 0.0))
             _close(process)
-
-
-def _start(config: WorkerConfig) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "server.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env=child_environment(),
-        process_group=0,  # a Ctrl-C at the terminal is for the server, which then asks its workers to leave
-    )
-    assert process.stdin is not None
-    try:
-        process.stdin.write(config.to_line())
-        process.stdin.flush()
-    except BrokenPipeError:
-        log.warning("worker did not start", slot=config.slot)
-    return process
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

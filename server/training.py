@@ -184,7 +184,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         if not device:
             return
         live = await self._threads.run(self._store.workers.live, self._settings.lease_seconds)
-        slots = {worker.slot for worker in live} | set(self._settings.slots())
+        slots = {worker.slot for worker in live} | set(self._settings.offered())
         if device not in slots | {slot.partition(":")[0] for slot in slots}:
             raise Problem.at("UNKNOWN_DEVICE", "device", "no worker has such a device; see GetCapabilities")
 

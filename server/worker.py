@@ -7,15 +7,13 @@ is queue and truth, so it may be killed at any moment.
 
 from __future__ import annotations
 
-import json
-import os
+import itertools
 import signal
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,7 +28,7 @@ from server.jobrun import JobRun
 from server.jobspans import JobSpans, queued_since, tell_lost
 from server.layout import DataDir
 from server.lease import Heart
-from server.processes import SlotLock, die_with_parent, host_id, vanish, watch_lifeline
+from server.processes import SlotLock, host_id, supervised
 from server.store import Store
 from server.tracing import TracingConfig, open_tracing
 
@@ -38,6 +36,9 @@ if TYPE_CHECKING:
     from server.settings import Settings
 
 log = structlog.get_logger(log="worker")
+
+EMPTY = 4
+"""The exit status of a worker that was to run one job and found none."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class WorkerConfig:
     data_dir: str
     database_url: str
     slot: str
-    """Such as ``cpu:0`` or ``cuda:1``."""
+    """Such as ``cpu:0`` or ``cuda:1``; ``cpu:*`` is the first of this machine that is free."""
     lease_s: float = 30.0
     heartbeat_s: float = 5.0
     poll_s: float = 1.0
@@ -73,6 +74,10 @@ class WorkerConfig:
     trace_sample_ratio: float = 1.0
     log_level: str = "info"
     log_format: Literal["json", "console"] = "json"
+    id: str = ""
+    """Of the worker; empty: a new one."""
+    once: bool = False
+    """Whether it leaves after one job, and at once where there is none for it."""
 
     @property
     def tracing(self) -> TracingConfig:
@@ -81,13 +86,14 @@ class WorkerConfig:
             self.otlp_endpoint, self.trace_sample_ratio, self.otlp_ca, self.otlp_headers_file
         )
 
-    def to_line(self) -> bytes:
-        """What a supervisor sends first; the database's password is in no command line."""
-        return json.dumps(asdict(self) | {"parent": os.getpid()}).encode() + b"\n"
+    @property
+    def module(self) -> str:
+        """What a supervisor runs."""
+        return "server.worker"
 
 
-def worker_config(settings: Settings, slot: str) -> WorkerConfig:
-    """What a worker of this machine needs to know."""
+def worker_config(settings: Settings, slot: str, **changes: Any) -> WorkerConfig:
+    """What a worker of this machine needs to know; `changes` are further fields."""
     return WorkerConfig(
         data_dir=str(settings.data_dir.absolute()),
         database_url=settings.database,
@@ -108,6 +114,7 @@ def worker_config(settings: Settings, slot: str) -> WorkerConfig:
         trace_sample_ratio=settings.tracing.sample_ratio,
         log_level=settings.log_level,
         log_format=settings.log_format,
+        **changes,
     )
 
 
@@ -116,7 +123,9 @@ class Worker:
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
-        self.id = uuid.uuid4().hex
+        self.id = config.id or uuid.uuid4().hex
+        self.claimed = 0
+        """Jobs it has taken."""
         self._leaving = threading.Event()
         key = Path(config.patient_key_file) if config.patient_key_file else None
         self._folders = DataDir(Path(config.data_dir).absolute(), key)
@@ -160,9 +169,10 @@ class Worker:
         self._folders.prepare()
         blobs = open_blobs(place, self._folders.blobs)
         blobs.check(write=True)
-        lock = SlotLock(self._folders.slots, config.slot, "worker")
-        if not lock.acquire(self._leaving.is_set):
+        lock = self._take_slot()
+        if lock is None:
             return
+        config = self.config
         kind, host = config.slot.partition(":")[0], host_id(self._folders.slots)
         self._store.workers.register(self.id, config.slot, kind, host)
         heart = Heart(self._store, self.id, config.heartbeat_s, config.poll_s, config.lease_s)
@@ -182,6 +192,20 @@ class Worker:
             lock.release()
             log.info("worker ended", slot=config.slot, worker=self.id)
 
+    def _take_slot(self) -> SlotLock | None:
+        """Locks the slot, or the first that is free where it may choose; None when it is to leave before."""
+        kind, _, index = self.config.slot.partition(":")
+        if index != "*":
+            lock = SlotLock(self._folders.slots, self.config.slot, "worker")
+            return lock if lock.acquire(self._leaving.is_set) else None
+        for number in itertools.count():
+            slot = f"{kind}:{number}"
+            lock = SlotLock(self._folders.slots, slot, "worker")
+            if lock.acquire(lambda: True):
+                self.config = replace(self.config, slot=slot)
+                return lock
+        raise AssertionError("there is always a further slot")
+
     def _recover(self) -> None:
         """Takes back what an earlier worker of this slot left, once its child is surely gone."""
         child = SlotLock(self._folders.slots, self.config.slot, "child")
@@ -200,13 +224,18 @@ class Worker:
             try:
                 job = self._store.leases.claim(self.id, config.slot, kind, config.lease_s)
             except Problem as problem:
+                if config.once:
+                    raise
                 trouble.failed(problem.reason)
                 job = None
             else:
                 trouble.worked()
             if job is None:
+                if config.once:
+                    return
                 self._leaving.wait(config.poll_s)
                 continue
+            self.claimed += 1
             spans = JobSpans(self._tracing, job, queued_since(self._store, job))
             lease = heart.hold(job.id, job.attempt, claimed)
             try:
@@ -217,10 +246,12 @@ class Worker:
             finally:
                 spans.end()
                 heart.let_go()
+            if config.once:
+                return
 
 
-def run_worker(config: WorkerConfig) -> None:
-    """Runs a worker until SIGTERM or SIGINT."""
+def run_worker(config: WorkerConfig) -> int:
+    """Runs a worker until SIGTERM or SIGINT; how many jobs it took. Raises Problem, see `Worker.run`."""
     worker = Worker(config)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -229,32 +260,26 @@ def run_worker(config: WorkerConfig) -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     worker.run()
+    return worker.claimed
 
 
-def main() -> None:
-    """A worker under a supervisor: the first line of standard input configures it, the end of it ends it."""
-    lifeline = sys.stdin.buffer
-    line = lifeline.readline()
-    if not line:
-        vanish()
-    values: dict[str, Any] = json.loads(line)
-    die_with_parent(values.pop("parent"))
-    watch_lifeline(lifeline, lambda _: None, vanish)
-    config = WorkerConfig(**values)
+def serve(config: WorkerConfig) -> int:
+    """Runs a worker that a supervisor started; the exit status.
+
+    0 after it was asked to leave or ran the one job it was to run, `EMPTY` when
+    there was none, 1 after a problem.
+    """
     logs.configure(config.log_level, config.log_format)
     try:
-        run_worker(config)
+        claimed = run_worker(config)
     except Problem as problem:
         log.warning("worker failed", slot=config.slot, reason=problem.reason, message=problem.message)
-        code = 1
+        return 1
     except ValueError as error:
         log.warning("worker failed", slot=config.slot, message=str(error))
-        code = 1
-    else:
-        code = 0
-    sys.stderr.flush()
-    os._exit(code)  # a daemon thread reads standard input
+        return 1
+    return EMPTY if config.once and not claimed else 0
 
 
 if __name__ == "__main__":
-    main()
+    supervised(lambda values: serve(WorkerConfig(**values)))

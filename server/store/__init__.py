@@ -6,10 +6,13 @@ thread; services call them through a bounded thread pool.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import sqlalchemy as sa
 
 from server.store import migrate
 from server.store.datasets import DatasetStore
+from server.store.demand import Demand, demand
 from server.store.engine import Database, clock
 from server.store.jobs import JobStore
 from server.store.leases import LeaseStore
@@ -50,6 +53,7 @@ class Store:
         pool_size: int = 8,
     ) -> None:
         self._database = Database(url, pool_size)
+        self._max_running = max_running_per_principal
         self.jobs = JobStore(
             self._database,
             max_queued_jobs,
@@ -94,6 +98,11 @@ class Store:
         """Seconds since 1970 by the database's clock."""
         with self._database.read() as connection:
             return float(connection.scalar(sa.select(clock())) or 0.0)
+
+    def demand(self, kinds: Sequence[str], started: Collection[str]) -> Demand:
+        """What waits for a device, and who has begun; see `server.store.demand`."""
+        with self._database.read() as connection:
+            return demand(connection, kinds, started, self._max_running)
 
     def close(self) -> None:
         """Closes idle connections."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from server.blobs import LocalBlobStore
 from server.layout import DataDir
-from server.processes import child_environment
+from server.processes import child_environment, start_supervised
 from server.records import JobRecord
 from server.store import Store
 from server.worker import WorkerConfig
@@ -55,17 +55,9 @@ class Bench:
     def worker(self, slot: str = "cpu:0", **changes: Any) -> subprocess.Popen[bytes]:
         """A worker whose lifeline this process holds."""
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "server.worker"],
-                stdin=subprocess.PIPE,
-                stderr=log,
-                env=child_environment(),
-                process_group=0,
-            )
+            config = self.config(slot, **changes)
+            process = start_supervised(config.module, asdict(config), stderr=log)
         self._processes.append(process)
-        assert process.stdin is not None
-        process.stdin.write(self.config(slot, **changes).to_line())
-        process.stdin.flush()
         return process
 
     def server(self, *configs: WorkerConfig) -> subprocess.Popen[bytes]:
