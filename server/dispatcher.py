@@ -142,6 +142,11 @@ class Dispatcher:
         """Asks for an end: what Ray runs is asked to leave, and its jobs go back to the queue."""
         self._leaving.set()
 
+    def attach(self, ray: Any) -> None:
+        """Takes the Ray module, connected."""
+        self._ray = ray
+        self._task = ray.remote(max_retries=0)(place)
+
     def run(self) -> None:
         """Dispatches until `leave`.
 
@@ -153,15 +158,14 @@ class Dispatcher:
             Problem: the database does not answer or is of another version.
         """
         self._store.check_version()
-        self._ray = _connect(self._config.address)
+        self.attach(_connect(self._config.address))
         self._listen()
-        self._task = self._ray.remote(max_retries=0)(place)
         self._seen = time.monotonic()
         threading.Thread(target=self._watch_cluster, name="cluster", daemon=True).start()
         try:
             self._dispatch()
         except ClusterUnavailable:
-            self._say_leave()  # to the cluster nothing can be said any more
+            self.close()  # to the cluster nothing can be said any more
             raise
         except BaseException:
             self._end()
@@ -178,7 +182,7 @@ class Dispatcher:
             if time.monotonic() - self._seen > self._config.lease_s:
                 raise ClusterUnavailable("the Ray cluster was not heard of")
             try:
-                self._look()
+                self.look()
             except Problem as problem:
                 trouble.failed(problem.reason)
             else:
@@ -201,7 +205,7 @@ class Dispatcher:
         signal.signal(signal.SIGTERM, on_signal)
         signal.signal(signal.SIGINT, on_signal)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Once: forgets what ended, submits what is missing, takes back what is too much."""
         for lane in self._lanes:
             self._reap(lane)
@@ -273,10 +277,11 @@ class Dispatcher:
         if tasks:
             references = [task.reference for task in tasks]
             self._ray.wait(references, num_returns=len(references), timeout=self._config.stop_s)
-        self._say_leave()
+        self.close()
         self._ray.shutdown()
 
-    def _say_leave(self) -> None:
+    def close(self) -> None:
+        """Answers for nothing any more."""
         try:
             for lane in self._lanes:
                 self._store.workers.leave(lane.presence)

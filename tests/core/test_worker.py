@@ -19,7 +19,7 @@ from server.journal import Journal
 from server.protocol import ChildSpec
 from server.records import JobState
 from server.store import Store
-from server.worker import Worker
+from server.worker import EMPTY, Worker
 from tests.core.fake_pipeline import SECRET
 from tests.core.support import lives, states_of, until
 from tests.core.workers import ENTRY, Bench, gone
@@ -56,6 +56,17 @@ def test_a_job_becomes_a_model(any_bench: Bench) -> None:
     assert events[3].payload["losses"] == {"g": 1.0}, "a loss that is no number is left out"
     until(lambda: not list(bench.folders.scratch.glob("*/*")), "the scratch space to go")
     until(lambda: not list(bench.folders.checkpoints.glob("*")), "the checkpoints to go")
+
+
+def test_a_worker_for_one_job_takes_a_free_slot_and_leaves(bench: Bench) -> None:
+    job = bench.job(steps=10_000)
+    bench.worker()
+    bench.steps(job)
+    other = bench.job(steps=1)
+    assert bench.worker("cpu:*", once=True).wait(60) == 0
+    assert bench.get(other).state is S, bench.said()
+    assert (bench.get(job).device, bench.get(other).device) == ("cpu:0", "cpu:1")
+    assert bench.worker("cpu:*", once=True).wait(60) == EMPTY, "there is nothing more to do"
 
 
 @pytest.mark.slow
