@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from kohort.problem import Problem
 from server import logs
 from server.identities import ROLES, create_token
-from server.settings import Settings, from_flags, parse_slots
+from server.settings import Settings, from_flags
+from server.slots import parse_slots
 
 STOPPED = 3
 """The exit status of a server that a second signal ended before it had drained."""

@@ -192,10 +192,16 @@ class Dispatcher:
     def _watch_cluster(self) -> None:
         """In a thread: asks the cluster again and again. Without one the question hangs; one that
         took the place of another ends this process, by a check of Ray's own."""
-        while True:
-            self._ray.nodes()
-            self._seen = time.monotonic()
-            time.sleep(self._config.heartbeat_s)
+        trouble = logs.Trouble(log, "cluster does not answer")
+        while not self._leaving.is_set():
+            try:
+                self._ray.nodes()
+            except Exception as error:  # Ray's are of many kinds; silence is judged by its length
+                trouble.failed(type(error).__name__)
+            else:
+                self._seen = time.monotonic()
+                trouble.worked()
+            self._leaving.wait(self._config.heartbeat_s)
 
     def _listen(self) -> None:
         def on_signal(number: int, frame: FrameType | None) -> None:

@@ -22,7 +22,8 @@ from pydantic import ValidationError
 from kohort.v1 import capabilities_pb2, capabilities_pb2_grpc, dataset_pb2, sampling_pb2, training_pb2
 from server.__main__ import STOPPED
 from server.app import Server, StartError
-from server.settings import Settings, from_flags, parse_slots
+from server.settings import Settings, from_flags
+from server.slots import parse_kinds, parse_slots
 from tests.server.conftest import Start, Stubs, collect, fails, settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -225,6 +226,17 @@ def test_slots() -> None:
             parse_slots(wrong)
 
 
+def test_what_ray_places_jobs_on() -> None:
+    assert parse_kinds("cuda, cpu") == ("cuda", "cpu")
+    for wrong in ("", "gpu", "cpu,cpu", "cuda:0"):
+        with pytest.raises(ValueError, match="ray_kinds"):
+            parse_kinds(wrong)
+    assert Settings().offered() == ("cpu:0",)
+    left_to_ray = Settings(executor="ray", ray_kinds="cuda,cpu")
+    assert (left_to_ray.slots(), left_to_ray.offered()) == ((), ("cuda", "cpu"))
+    assert Settings(executor="ray", devices="").slots() == ()
+
+
 def test_where_settings_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "kohort.toml"
     file.write_text('port = 1\nmetrics_port = 2\nhost = "localhost"\n')
@@ -252,6 +264,7 @@ def test_every_setting_is_described() -> None:
         {"tls_client_ca": "c"},
         {"identities_file": "i"},
         {"port": 70_000},
+        {"executor": "ray", "devices": "cpu:1"},
     ],
 )
 def test_settings_that_contradict(given: dict[str, Any]) -> None:
