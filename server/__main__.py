@@ -1,4 +1,4 @@
-"""`python -m server COMMAND …`: the server, what runs jobs elsewhere, health, tokens, backups (see `_USAGE`)."""
+"""`python -m server COMMAND …`: the server, what runs jobs elsewhere, health, tokens, backups."""
 
 from __future__ import annotations
 
