@@ -40,6 +40,7 @@ from server.layers import AccessLog, Errors, RequestIds, RpcMetricsLayer, Traces
 from server.layout import DataDir
 from server.lifecycle import Lifecycle
 from server.limits import Admission
+from server.lineage import settle_key
 from server.metrics import Metrics
 from server.modelcache import ModelCache
 from server.observer import Observer
@@ -65,6 +66,7 @@ _STORE_PATIENCE_SECONDS = 20.0
 """Shorter than clients usually wait: a store that hangs is told, not waited for."""
 _SPOOL_THREADS = 4
 _PARSE_THREADS = 2
+_LISTING_SECONDS = 600.0
 _log = structlog.get_logger(log="server")
 
 
@@ -111,6 +113,7 @@ class Server:
             blobs = self._open_blobs(folders)
             store = self._open_store(closing)
             await self.spool_threads.run(store.migrate)
+            await self._settle_key(folders, store)
             await self.spool_threads.run(blobs.check, write=True)
             closing.push_async_callback(self._background.cancel)
             self._add_services(store, blobs, folders)
@@ -137,6 +140,12 @@ class Server:
     def _open_blobs(self, folders: DataDir) -> BlobStore:
         try:
             return open_blobs(self.settings.blob_place, folders.blobs)
+        except ValueError as error:
+            raise StartError(str(error)) from error
+
+    async def _settle_key(self, folders: DataDir, store: Store) -> None:
+        try:
+            await self.spool_threads.run(settle_key, folders.patient_key, store.deployment, make=True)
         except ValueError as error:
             raise StartError(str(error)) from error
 
@@ -315,7 +324,10 @@ class Server:
         self._background.run(watch.run())
         self._background.run(self.health.run())
         self._background.run(Observer(store, threads, self.metrics, settings.poll_seconds).run())
-        self._background.run(Janitor(store, blobs, folders, self.spool_threads, self._tracing).run())
+        # A bucket is listed for money.
+        every = _LISTING_SECONDS if settings.blob_url else 0.0
+        janitor = Janitor(store, blobs, folders, self.spool_threads, self._tracing, blobs_every_s=every)
+        self._background.run(janitor.run())
 
     def _start_workers(self, closing: contextlib.AsyncExitStack) -> None:
         settings = self.settings

@@ -22,6 +22,8 @@ from urllib.parse import quote
 from kohort.problem import Problem
 from server.processes import is_full
 
+CHECKPOINTS, UPLOADS = "checkpoints", "spool"
+"""Below these are no blobs of records: `server.checkpointing`; uploads under way of `server.objects`."""
 _SEGMENT = re.compile(r"[A-Za-z0-9%_~-][A-Za-z0-9%._~-]*")
 _CHUNK = 1 << 20
 

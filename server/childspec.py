@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kohort.schema import Finding, Schema
 from server.blobs import BlobStore
+from server.checkpointing import Checkpoints
 from server.layout import DataDir
 from server.lineage import load_key, split_salt
 from server.protocol import REPORT_HTML, REPORT_JSON, ChildSpec
@@ -30,6 +31,7 @@ def child_spec(
     store: Store,
     blobs: BlobStore,
     folders: DataDir,
+    checkpoints: Checkpoints,
     job: JobRecord,
     fit_until: float,
     run_until: float,
@@ -79,7 +81,7 @@ def child_spec(
         split_salt=split_salt(load_key(folders.patient_key), dataset.digest).hex(),
         dataset_folder=str(blobs.materialise(dataset.blob_prefix, scratch / "dataset")),
         bundle=str(scratch / "bundle.kohort"),
-        checkpoints=str(folders.open_checkpoints(job.id, job.attempt)),
+        checkpoints=str(checkpoints.open(job.id, job.attempt)),
         trainer=spec.trainer,
         parameters=dict(spec.parameters),
         schema=spec.schema.to_json(),

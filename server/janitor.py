@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 import time
+from itertools import chain
 from pathlib import Path
 
 import structlog
 
 from kohort.problem import Problem
-from server.blobs import BlobStore
+from server.blobs import CHECKPOINTS, UPLOADS, BlobStore
 from server.jobspans import tell_lost
 from server.layout import DataDir
 from server.logs import Trouble
@@ -24,6 +26,8 @@ log = structlog.get_logger(log="janitor")
 KEPT_EVENTS = 20_000
 """Events of a job that are kept."""
 _ORPHAN_SECONDS = 24 * 3600.0
+_RECORDED = ("datasets", "lineage", "models", "reports", UPLOADS)
+"""Where a blob must be named by a record, or is left over. What else is in a bucket may be another's."""
 _RUNNING = (JobState.RUNNING, JobState.CANCELLING)
 
 
@@ -37,6 +41,7 @@ class Janitor:
         threads: where the work runs.
         lease_every_s: how often lost leases are looked for.
         sweep_every_s: how often all else is swept.
+        blobs_every_s: how often the blob store is listed, at most.
         orphan_s: how old a blob that no record names must be; younger ones may be of an upload under way.
     """
 
@@ -50,11 +55,13 @@ class Janitor:
         *,
         lease_every_s: float = 1.0,
         sweep_every_s: float = 60.0,
+        blobs_every_s: float = 0.0,
         orphan_s: float = _ORPHAN_SECONDS,
     ) -> None:
         self._store, self._blobs, self._folders, self._threads = store, blobs, folders, threads
         self._tracing = tracing or Tracing()
         self._lease_every_s, self._sweep_every_s, self._orphan_s = lease_every_s, sweep_every_s, orphan_s
+        self._blobs_every_s, self._blobs_swept = blobs_every_s, -math.inf
 
     async def run(self) -> None:
         """Sweeps until cancelled."""
@@ -87,14 +94,19 @@ class Janitor:
         self._store.jobs.compact_events(KEPT_EVENTS)
         sweep_folders(self._store, self._folders)
         _sweep_spool(self._folders.root / "spool", self._orphan_s)
-        orphans = self._sweep_blobs()
+        orphans = 0
+        if time.monotonic() - self._blobs_swept >= self._blobs_every_s:
+            self._blobs_swept = time.monotonic()
+            sweep_checkpoints(self._store, self._blobs)
+            orphans = self._sweep_blobs()
         if expired or orphans:
             log.info("swept", expired_datasets=len(expired), orphaned_blobs=orphans)
 
     def _sweep_blobs(self) -> int:
         # Blobs first, records second: what became a record in between is spared.
         oldest = time.time() - self._orphan_s
-        old = [blob.key for blob in self._blobs.list() if blob.put_time < oldest]
+        found = chain.from_iterable(self._blobs.list(root) for root in _RECORDED)
+        old = [blob.key for blob in found if blob.put_time < oldest]
         kept = self._store.models.blob_keys() | self._store.reports.blob_keys()
         prefixes = self._store.datasets.blob_prefixes()
         orphans = [key for key in old if key not in kept and not _below(key, prefixes)]
@@ -123,6 +135,15 @@ def sweep_folders(store: Store, folders: DataDir) -> None:
         state, _attempt = known.get(job, (JobState.FAILED, 0))
         if state.terminal:
             folders.close_checkpoints(job)
+
+
+def sweep_checkpoints(store: Store, blobs: BlobStore) -> None:
+    """Removes from the blob store the checkpoints of jobs that are over. Raises Problem of the stores."""
+    found = {blob.key.split("/")[1] for blob in blobs.list(CHECKPOINTS)}
+    known = store.jobs.standing(found)
+    for job in found:
+        if job not in known or known[job][0].terminal:
+            blobs.delete(f"{CHECKPOINTS}/{job}")
 
 
 def _sweep_spool(spool: Path, older_s: float) -> None:

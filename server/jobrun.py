@@ -16,6 +16,7 @@ from kohort.problem import Problem
 from kohort.schema import Finding
 from server.attempt import Attempt, Ended, Grace, Why
 from server.blobs import BlobExistsError, BlobMissingError, BlobStore, bundle_key, report_key
+from server.checkpointing import Checkpoints
 from server.childspec import child_spec, model_record, report_record
 from server.jobspans import JobSpans
 from server.journal import Journal
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(log="worker")
 
 _RETRY_SECONDS = 0.5
-_PATIENCE_SECONDS = 30.0
-"""How long a finished bundle waits for room in the blob store."""
+_ROOM_SECONDS, _ANSWER_SECONDS = 30.0, 900.0
+"""How long a finished bundle waits for room in the blob store, and for its answer."""
+_SENDING_SECONDS = 3.0
+"""How long a worker that leaves sends the last checkpoint."""
 _EXPORT_SHARE, _EXPORT_MOST = 0.1, 120.0
 """How much of `max_runtime`, and how many seconds at most, fitting leaves to the export."""
 _OVERTIME_LEAST = 10.0
@@ -62,12 +65,14 @@ class JobRun:
         store: Store,
         blobs: BlobStore,
         folders: DataDir,
+        checkpoints: Checkpoints,
         heart: Heart,
         lease: Lease,
         spans: JobSpans,
     ) -> None:
         self._config, self._worker = config, worker
         self._store, self._blobs, self._folders = store, blobs, folders
+        self._checkpoints = checkpoints
         self._heart, self._lease = heart, lease
         self._spans = spans
         self._fence = (lease.job, lease.attempt, worker)
@@ -116,9 +121,7 @@ class JobRun:
             return Why.LEAVING if leaving() else None
 
         try:
-            spec = child_spec(
-                self._config, self._store, self._blobs, self._folders, job, deadline - reserve, deadline
-            )
+            spec = self._prepare(job, deadline - reserve, deadline, should_stop)
         except Problem as problem:
             if problem.reason not in _GONE:
                 raise
@@ -132,13 +135,45 @@ class JobRun:
             reason = "STORAGE_FULL" if is_full(error) else "INTERNAL"
             self._insist(lambda: self._fail(reason, "the worker's disk cannot be written"))
             return
+        if isinstance(spec, Why):
+            if self._stopped(spec):
+                self._checkpoints.close(job.id)
+            return
         grace = Grace(self._config.cancel_grace_s, self._config.terminate_grace_s)
-        ended = Attempt(spec, hear, should_stop, grace, self._config.silence_s).run()
-        if ended.why is not Why.LOST:
-            self._insist(self._journal.finish)
+        with self._checkpoints.keeping(job.id, job.attempt) as keeper:
+            ended = Attempt(spec, hear, should_stop, grace, self._config.silence_s).run()
+            if keeper is not None and _goes_on(ended):
+                keeper.finish(_SENDING_SECONDS)
         if ended.why is Why.LOST:
             raise LeaseLost
+        self._insist(self._journal.finish)
         self._conclude(job, spec, ended)
+
+    def _prepare(
+        self, job: JobRecord, fit_until: float, run_until: float, should_stop: Callable[[], Why | None]
+    ) -> ChildSpec | Why:
+        """What the child is to do. A store that does not answer is asked until there is a reason to stop."""
+        trouble = Trouble(log, "job waits")
+        while True:
+            try:
+                return child_spec(
+                    self._config,
+                    self._store,
+                    self._blobs,
+                    self._folders,
+                    self._checkpoints,
+                    job,
+                    fit_until,
+                    run_until,
+                )
+            except Problem as problem:
+                if problem.reason not in _TRANSIENT:
+                    raise
+                trouble.failed(problem.reason, job=job.id)
+            why = should_stop()
+            if why is not None:
+                return why
+            time.sleep(_RETRY_SECONDS)
 
     def _conclude(self, job: JobRecord, spec: ChildSpec, ended: Ended) -> None:
         kind = ended.result["type"] if ended.result is not None else None
@@ -149,18 +184,15 @@ class JobRun:
             # A stop that came too late changes nothing: the work is done.
             self._publish(job, spec, ended.result)
         elif ended.why is Why.CANCEL:
-            self._insist(lambda: self._store.leases.cancelled(*self._fence))
-            self._spans.outcome(JobState.CANCELLED.value)
+            self._stopped(ended.why)
         elif self._made is not None and (ended.why is Why.RUNTIME or ended.out_of_memory):
             why = "there was too little " + ("time" if ended.why is Why.RUNTIME else "memory")
             finding = Finding("EVALUATION_INCOMPLETE", f"the model was not evaluated: {why}")
             self._journal.take({"type": "warning", "finding": finding.to_json()})
             self._publish(job, spec, self._made)
-        elif ended.why is Why.RUNTIME:
-            self._insist(lambda: self._fail("MAX_RUNTIME_EXCEEDED", "the job ran longer than it may"))
-        elif ended.why is Why.LEAVING:
-            self._give_back(lost=False, message="its worker went away")
-            return
+        elif ended.why is not None:
+            if not self._stopped(ended.why):
+                return
         elif ended.result is not None and kind == "problem":
             problem = ended.result
             self._insist(lambda: self._fail(problem["reason"], problem["message"], problem["column"]))
@@ -176,7 +208,22 @@ class JobRun:
         else:
             self._give_back(lost=True, message=f"its training process died ({_status(ended.status)})")
             return
-        self._folders.close_checkpoints(job.id)
+        self._checkpoints.close(job.id)
+
+    def _stopped(self, why: Why) -> bool:
+        """Tells how a job ended that was asked to stop; whether it is over. Raises LeaseLost."""
+        match why:
+            case Why.LOST:
+                raise LeaseLost
+            case Why.CANCEL:
+                self._insist(lambda: self._store.leases.cancelled(*self._fence))
+                self._spans.outcome(JobState.CANCELLED.value)
+            case Why.RUNTIME:
+                self._insist(lambda: self._fail("MAX_RUNTIME_EXCEEDED", "the job ran longer than it may"))
+            case Why.LEAVING:
+                self._give_back(lost=False, message="its worker went away")
+                return False
+        return True
 
     def _publish(self, job: JobRecord, spec: ChildSpec, result: Mapping[str, Any]) -> None:
         self._journal.take({"type": "phase", "phase": "publishing"})
@@ -194,7 +241,7 @@ class JobRun:
         try:
             with self._spans.part("blobs.put", {"kohort.blobs": len(files)}):
                 for key, path in files.items():
-                    self._insist(partial(self._put, key, path), _PATIENCE_SECONDS)
+                    self._insist(partial(self._put, key, path), _ROOM_SECONDS, _ANSWER_SECONDS)
         except Problem as problem:
             reason, message = problem.reason, problem.message
             self._insist(lambda: self._fail(reason, message))
@@ -225,13 +272,15 @@ class JobRun:
             self._spans.outcome(state.value, "WORKER_LOST" if lost else "")
             log.warning("job given back", job=self._fence[0], attempt=self._fence[1], state=state.value)
             if state.terminal:
-                self._folders.close_checkpoints(self._fence[0])
+                self._checkpoints.close(self._fence[0])
 
         self._insist(give_back)
 
-    def _insist(self, write: Callable[[], None], patience_s: float = math.inf) -> None:
-        """Writes again and again while the store does not answer, the patience holds and the lease may."""
-        end = time.monotonic() + patience_s
+    def _insist(
+        self, write: Callable[[], None], room_s: float = math.inf, answer_s: float = math.inf
+    ) -> None:
+        """Writes again and again: so long without room, so long without answer, while the lease holds."""
+        began = time.monotonic()
         trouble = Trouble(log, "outcome waits")
         while True:
             try:
@@ -239,7 +288,8 @@ class JobRun:
                 trouble.worked()
                 return
             except Problem as problem:
-                over = time.monotonic() >= end or self._heart.is_lost(self._lease)
+                patience_s = room_s if problem.reason == "STORAGE_FULL" else answer_s
+                over = time.monotonic() - began >= patience_s or self._heart.is_lost(self._lease)
                 if over or problem.reason not in _TRANSIENT:
                     raise
                 trouble.failed(problem.reason, job=self._fence[0])
@@ -252,6 +302,13 @@ def _for_evaluation(spec: JobSpec) -> float:
         return 0.0
     asked = spec.evaluation.seconds
     return min(_EVALUATION_SHARE * spec.max_runtime_s, _EVALUATION_MOST if asked is None else asked)
+
+
+def _goes_on(ended: Ended) -> bool:
+    """Whether the next attempt will want what this one kept."""
+    if ended.why is Why.LEAVING:
+        return ended.result is None or ended.result["type"] != "done"
+    return ended.why is None and ended.result is None
 
 
 def _status(status: int) -> str:

@@ -81,6 +81,11 @@ class DataDir:
             shutil.rmtree(self.checkpoints / job / str(attempt_before), ignore_errors=True)
         return folder
 
+    def latest_checkpoints(self, job: str) -> int:
+        """The latest attempt of a job that left a checkpoint on this machine, 0 where none did."""
+        attempts = (self.checkpoints / job).glob("[0-9]*")
+        return max((int(p.name) for p in attempts if any(p.iterdir())), default=0)
+
     def close_checkpoints(self, job: str) -> None:
         """Removes those of all attempts."""
         shutil.rmtree(self.checkpoints / job, ignore_errors=True)

@@ -13,6 +13,10 @@ import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from server.store.deployment import DeploymentStore
 
 HASH_BYTES = 32
 _KEY_BYTES = 32
@@ -22,7 +26,7 @@ def load_key(path: Path) -> bytes:
     """The key in a file that others may not read; made where there is none.
 
     Raises:
-        PermissionError: others may read the file.
+        PermissionError: all users may read the file, or others than its owner may write to it.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -42,6 +46,36 @@ def load_key(path: Path) -> bytes:
     if path.stat().st_mode & 0o037:
         raise PermissionError("the patient hash key must not be open to other users (chmod 600)")
     return path.read_bytes()
+
+
+def settle_key(path: Path, store: DeploymentStore, *, make: bool) -> None:
+    """Sees to it that all machines of a deployment hash and split with one key.
+
+    The first start notes a fingerprint of the key in the database. With another
+    key a worker would learn from patients that a server counts as held out.
+
+    Args:
+        path: the key's file.
+        store: where the fingerprint is.
+        make: whether a key may be made where the deployment has none yet.
+
+    Raises:
+        ValueError: the key is missing, cannot be read, or is not the deployment's.
+        Problem: the database does not answer.
+    """
+    known = store.patient_key()
+    missing = not path.exists()
+    if missing and (known is not None or not make):
+        raise ValueError("patient_key_file is missing: copy it from another machine of this deployment")
+    try:
+        key = load_key(path)
+    except OSError as error:
+        raise ValueError(f"patient_key_file: {error.strerror or error}") from error
+    own = hmac.new(key, b"fingerprint", hashlib.sha256).hexdigest()
+    if (known or store.settle_patient_key(own)) != own:
+        if missing:  # of two that made one at once, this is the second
+            path.unlink()
+        raise ValueError("patient_key_file holds another key than the other machines of this deployment use")
 
 
 def patient_hashes(key: bytes, tenant: str, patients: Iterable[str]) -> bytes:

@@ -29,11 +29,9 @@ import obstore
 from obstore.exceptions import BaseError
 
 from kohort.problem import Problem
-from server.blobs import BlobExistsError, BlobInfo, BlobMissingError, BlobPlace, check_key
+from server.blobs import UPLOADS, BlobExistsError, BlobInfo, BlobMissingError, BlobPlace, check_key
 from server.bucket import MUTE, Bucket, translated
 
-UPLOADS = "spool"
-"""Where what travels in parts lies until it has its name; what a kill left there the janitor sweeps."""
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 2
 _RANGE_BYTES = 4 << 20

@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     """Jobs of one principal that may run at once."""
     max_runtime_seconds: float = Field(24 * 3600, gt=0)
     """The longest a job may run, all attempts together."""
+    checkpoint_seconds: float = Field(30, gt=0)
+    """With `blob_url`: how often a running training's checkpoint is sent there, at most."""
     cancel_grace_seconds: float = Field(10, ge=0)
     """From asking a training to stop to SIGTERM."""
     terminate_grace_seconds: float = Field(5, ge=0)

@@ -41,6 +41,14 @@ def ensure_signing_key(path: Path) -> None:
         draft.unlink()
 
 
+def check_signing_key(path: Path) -> None:
+    """Raises ValueError where the file holds no Ed25519 key, or cannot be read."""
+    try:
+        _raw(load_pem_private_key(path.read_bytes(), None).public_key(), "signing_key_file")
+    except OSError as error:
+        raise ValueError(f"signing_key_file: {error.strerror}; copy the server's") from error
+
+
 def own_key(settings: Settings) -> bytes:
     """The raw public key of `signing_key_file`.
 

@@ -23,12 +23,15 @@ import structlog
 from kohort.problem import Problem
 from server import logs
 from server.blobs import BlobPlace, BlobStore, open_blobs
+from server.checkpointing import Checkpoints
 from server.janitor import sweep_folders
 from server.jobrun import JobRun
 from server.jobspans import JobSpans, queued_since, tell_lost
 from server.layout import DataDir
 from server.lease import Heart
+from server.lineage import settle_key
 from server.processes import SlotLock, host_id, supervised
+from server.signing import check_signing_key
 from server.store import Store
 from server.tracing import TracingConfig, open_tracing
 
@@ -65,6 +68,8 @@ class WorkerConfig:
     patient_key_file: str = ""
     """Empty: the one in `data_dir`."""
     signing_key_file: str = ""
+    checkpoint_s: float = 30.0
+    """How often a checkpoint goes to the bucket, at most."""
     entry: str = "server.run_job:run_job"
     """What the child runs."""
     otlp_endpoint: str = ""
@@ -108,6 +113,7 @@ def worker_config(settings: Settings, slot: str, **changes: Any) -> WorkerConfig
         blobs=asdict(settings.blob_place),
         patient_key_file=str(settings.patient_key_file.absolute()),
         signing_key_file=str(settings.signing_key_file.absolute()),
+        checkpoint_s=settings.checkpoint_seconds,
         otlp_endpoint=settings.tracing.endpoint,
         otlp_ca=settings.tracing.ca,
         otlp_headers_file=settings.tracing.headers_file,
@@ -145,7 +151,7 @@ class Worker:
 
         Raises:
             Problem: a store does not answer or is of another version.
-            ValueError: the blob store cannot be had as it is asked for.
+            ValueError: the blob store cannot be had as it is asked for, or a key is not the deployment's.
             ValueError, OSError: spans cannot be sent as the configuration says, see `open_tracing`.
         """
         config = self.config
@@ -167,8 +173,12 @@ class Worker:
                 "data_dir is not the server's, or is not mounted; a machine without it needs blob_url",
             )
         self._folders.prepare()
+        settle_key(self._folders.patient_key, self._store.deployment, make=not place.url)
+        if config.signing_key_file:
+            check_signing_key(Path(config.signing_key_file))
         blobs = open_blobs(place, self._folders.blobs)
         blobs.check(write=True)
+        checkpoints = Checkpoints(self._folders, blobs if place.url else None, config.checkpoint_s)
         lock = self._take_slot()
         if lock is None:
             return
@@ -181,7 +191,7 @@ class Worker:
         try:
             self._recover()
             sweep_folders(self._store, self._folders)
-            self._work(heart, blobs)
+            self._work(heart, blobs, checkpoints)
         finally:
             heart.stop()
             try:
@@ -215,7 +225,7 @@ class Worker:
                 ids = tell_lost(self._tracing, taken).log_fields
                 log.warning("job recovered", job=taken.job.id, state=taken.state.value, **ids)
 
-    def _work(self, heart: Heart, blobs: BlobStore) -> None:
+    def _work(self, heart: Heart, blobs: BlobStore, checkpoints: Checkpoints) -> None:
         config = self.config
         kind = config.slot.partition(":")[0]
         trouble = logs.Trouble(log, "claim failed")
@@ -241,7 +251,9 @@ class Worker:
             try:
                 with structlog.contextvars.bound_contextvars(**spans.log_fields):
                     log.info("job claimed", job=job.id, attempt=job.attempt, slot=config.slot)
-                    run = JobRun(config, self.id, self._store, blobs, self._folders, heart, lease, spans)
+                    run = JobRun(
+                        config, self.id, self._store, blobs, self._folders, checkpoints, heart, lease, spans
+                    )
                     run.run(job, self._leaving.is_set)
             finally:
                 spans.end()

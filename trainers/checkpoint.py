@@ -119,7 +119,7 @@ def _replace(path: Path, data: bytes) -> None:
     """Writes a file that is there whole or not at all, even after a loss of power. Raises OSError."""
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
             temporary = Path(file.name)
             file.write(data)
             file.flush()

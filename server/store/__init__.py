@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from server.store import migrate
 from server.store.datasets import DatasetStore
 from server.store.demand import Demand, demand
+from server.store.deployment import DeploymentStore
 from server.store.engine import Database, clock
 from server.store.jobs import JobStore
 from server.store.leases import LeaseStore
@@ -67,6 +68,7 @@ class Store:
         self.reports = ReportStore(self._database)
         self.releases = ReleaseStore(self._database)
         self.workers = WorkerStore(self._database)
+        self.deployment = DeploymentStore(self._database)
         self.requests = RequestStore(self._database)
 
     def migrate(self) -> None:

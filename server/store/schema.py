@@ -222,6 +222,14 @@ requests = sa.Table(
 # Rows ("queue", "uploads", "policies") that transactions lock to take turns where counting must be exact.
 turns = sa.Table("turns", metadata, sa.Column("name", sa.String(32), primary_key=True))
 
+# What all machines have in common, by name.
+deployment = sa.Table(
+    "deployment",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.String(256), nullable=False),
+)
+
 # One row, kept by `server.store.migrate` as Alembic keeps its own: the tables' revision, and the oldest
 # revision whose code may work on them.
 versions = sa.Table(
