@@ -28,7 +28,7 @@ class Options:
     repeats: int = 2
     """Interleaved runs of everything."""
     workers: tuple[int, ...] = (1, 2, 4, 8)
-    device_seconds: float = 5.0
+    device_seconds: float = 4.0
     """Mean simulated device time of a job; jobs take from half to one and a half of it."""
     jobs_per_worker: int = 3
     waiting: tuple[int, ...] = (0, 1, 100, 1_000, 10_000)
@@ -38,7 +38,7 @@ class Options:
     claimers: int = 8
     """Processes that claim at once."""
     watchers: tuple[int, ...] = (0, 1, 50, 200)
-    watch_seconds: float = 5.0
+    watch_seconds: float = 4.0
     """How long an idle and a busy phase of watchers last."""
 
 

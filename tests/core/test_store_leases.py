@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from benchmarks.scale_store import ONE, fill
 from kohort.schema import Finding
 from server.processes import child_environment
 from server.records import JobRecord, JobState, LeaseLost, TakenJob
@@ -298,3 +300,27 @@ def test_a_race_does_not_pass_the_cap(postgres_url: str) -> None:
             assert move(connection, first.id, R, "", attempt=1, worker="v", lease_until=store.now() + 30)
         assert second_claim.result(timeout=60) is None
     store.close()
+
+
+def test_a_claim_costs_in_proportion_to_the_jobs_it_passes_over(tmp_path: Path) -> None:
+    steps: dict[int, int] = {}
+    for waiting in (100, 1000):
+        url = f"sqlite:///{tmp_path}/{waiting}.db"
+        fill(url, waiting)  # and one job of somebody else behind them
+        store = Store(url, max_running_per_principal=1, pool_size=1)
+        assert store.leases.claim("w1", "cpu:0", "cpu", 60)
+        counted: list[int] = []
+        # SQLite's virtual machine calls back every so many of its steps: what it does, on any machine.
+        sa.event.listen(
+            store._database.engine,
+            "checkout",
+            lambda connection, *_, counted=counted: connection.set_progress_handler(
+                lambda: counted.append(1), 100
+            ),
+        )
+        job = store.leases.claim("w2", "cpu:1", "cpu", 60)
+        assert job is not None
+        assert job.principal == ONE
+        steps[waiting] = len(counted)
+        store.close()
+    assert steps[1000] < 30 * max(steps[100], 1)
