@@ -7,6 +7,7 @@ docs/settings.md from the settings, docs/evaluation-metrics.md from the evaluato
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -169,16 +170,24 @@ def _default(value: Any) -> str:
     return "" if value == "" else f"`{json.dumps(value)}`"
 
 
+UNITS = {"_seconds": "s", "_bytes": "bytes", "_port": "port", "port": "port", "_per_day": "in 24 h"}
+
+
 def settings_page() -> str:
-    """docs/settings.md."""
+    """docs/settings.md: the settings in the groups of `server/settings.py`, which its comments name."""
     from server.settings import Settings
 
     parts = [
         f"{MARK}\n# Settings\n\nEach is a flag, a variable of the environment and a key of the TOML file that"
         " `KOHORT_CONFIG` names: `--port 50052`, `KOHORT_PORT=50052`, `port = 50052`. Flags win over variables,"
-        " variables over the file.\n\n| setting | default | meaning |\n|---|---|---|"
+        " variables over the file. When to change which: [operations.md](operations.md#settings)."
     ]
+    groups = _groups(ROOT / "server" / "settings.py")
+    told = ""
     for name, field in Settings.model_fields.items():
+        if groups[name] != told:
+            told = groups[name]
+            parts.append(f"\n## {told}\n\n| setting | default | unit | meaning |\n|---|---|---|---|")
         # A computed default depends on the machine; the page must not.
         shown = (
             "computed"
@@ -187,8 +196,20 @@ def settings_page() -> str:
             if field.default in (None, "")
             else f"`{field.default}`"
         )
-        parts.append(f"| `{name}` | {shown} | {_line(field.description or '')} |")
+        unit = next((unit for ending, unit in UNITS.items() if name.endswith(ending)), "")
+        parts.append(f"| `{name}` | {shown} | {unit} | {_line(field.description or '')} |")
     return "\n".join([*parts, ""])
+
+
+def _groups(file: Path) -> dict[str, str]:
+    """The group of every setting: the comment that stands above its first one."""
+    group, found = "", {}
+    for line in file.read_text().splitlines():
+        if match := re.match(r"    # (.+)\.$", line):
+            group = match[1]
+        elif match := re.match(r"    (\w+): ", line):
+            found[match[1]] = group
+    return found
 
 
 def metrics_page() -> str:

@@ -67,3 +67,12 @@ def test_names_of_other_systems_lead_to_metrics_that_there_are() -> None:
     named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.rpartition(" | ")[2])}
     assert len(named) > 30
     assert named <= set(definitions()), named - set(definitions())
+
+
+def test_the_handbook_says_when_to_change_every_setting() -> None:
+    from server.settings import Settings
+
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.partition("## Settings")[2].partition("\n## ")[0]
+    # Where everything is, is said at the start and seldom changed.
+    assert {name for name in Settings.model_fields if f"`{name}`" not in table} == {"data_dir"}
