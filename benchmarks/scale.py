@@ -40,6 +40,7 @@ def measure(options: Options, parts: tuple[str, ...] = tuple(PARTS)) -> dict[str
     """Everything that is asked for, as plain numbers."""
     began = time.monotonic()
     results: dict[str, Any] = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    results["load_before"] = os.getloadavg()[1]
     with bases() as both:
         if len(both) < 2:
             print("without PostgreSQL: it is not installed here", file=sys.stderr)
@@ -47,13 +48,15 @@ def measure(options: Options, parts: tuple[str, ...] = tuple(PARTS)) -> dict[str
             results[part] = PARTS[part](both, options)
             print(f"{part}: {(time.monotonic() - began) / 60:.1f} minutes so far", file=sys.stderr)
     results["device_seconds"] = options.device_seconds
-    results["load_average"] = list(os.getloadavg())
     return results
 
 
 def block(results: Mapping[str, Any], sampling: Mapping[str, Any]) -> str:
     """The figures that an installation is sized by, as markdown."""
-    lines = [f"Written by `make bench-scale` on {results['date']}: {results['machine']}.", ""]
+    lines = [
+        f"Written by `make bench-scale` on {results['date']}: {results['machine']}; load before it {results['load_before']:.1f}.",
+        "",
+    ]
     share, patience = round(100 * sizing.PATIENT_SHARE), sizing.PATIENCE_MINUTES
     lines += [
         f"Workers: with arrivals at random, and a fifth of the day's work in its busiest hour, {share} % of the jobs "
