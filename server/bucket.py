@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import ipaddress
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import structlog
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
@@ -37,6 +39,9 @@ _FULL = ("<Code>QuotaExceeded", "<Code>XMinioStorageFull", "InsufficientCapacity
 _REFUSED = ("401 Unauthorized", "403 Forbidden", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken")
 
 
+log = structlog.get_logger(log="blobs")
+
+
 class Bucket:
     """Clients of one bucket in three tempers, made anew when the credentials file changes.
 
@@ -50,6 +55,8 @@ class Bucket:
         self._lock = threading.Lock()
         self._seen: tuple[int, int] | None = None
         self._made: tuple[S3Store, S3Store, S3Store] | None = None
+        if place.endpoint.startswith("http://") and not _is_loopback(place.endpoint):
+            log.warning("bucket not encrypted on the way", endpoint=place.endpoint)
         try:
             self._authority = Path(place.ca_file).read_bytes() if place.ca_file else None
         except OSError as error:
@@ -105,6 +112,14 @@ class Bucket:
             return S3Store(url.netloc, prefix=prefix, client_options=options, retry_config=retry, **config)
         except BaseError:
             raise ValueError("blob_endpoint, blob_region or blob_ca_file is not of the right form") from None
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _credential(path: Path) -> S3Credential:

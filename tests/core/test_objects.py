@@ -263,3 +263,11 @@ def test_it_comes_back_when_the_store_does(own_weed: SeaweedFS, tmp_path: Path) 
     assert beats > 10
     assert [told(problem) for problem in caught] == ["STORE_UNAVAILABLE: the object store does not answer"]
     assert reader.read() == b"kept"
+
+
+def test_a_plain_endpoint_elsewhere_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    for endpoint in ("http://127.0.0.1:1", "http://localhost:1", "https://192.0.2.1"):
+        ObjectStore(BlobPlace("s3://bucket", endpoint))
+    assert "not encrypted" not in "".join(capsys.readouterr())
+    ObjectStore(BlobPlace("s3://bucket", "http://192.0.2.1"))
+    assert "not encrypted" in "".join(capsys.readouterr())
