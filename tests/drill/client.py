@@ -17,9 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import grpc
+
 import kohort
 from kohort.columns import ContentDigest
-from kohort.effects import Open
 
 T = TypeVar("T")
 
@@ -47,7 +48,8 @@ class Program:
         self._client, self._notes, self._data = client, notes, data
         self._threads: list[threading.Thread] = []
         self._failed = False
-        self._count_streams()
+        transport = client._transport
+        transport._channel = grpc.intercept_channel(transport._channel, Opened(notes))
 
     def serve(self) -> bool:
         """Does what standard input says until it ends; whether all of it went well."""
@@ -143,15 +145,18 @@ class Program:
                 self._notes.say("insisted", code=error.code, reason=error.reason, message=error.message)
                 time.sleep(0.5)
 
-    def _count_streams(self) -> None:
-        transport = self._client._transport
-        opens = transport._open
 
-        def counted(effect: Open, request_id: str) -> Any:
-            self._notes.say("opened", method=effect.method.path.rpartition("/")[2], call=request_id)
-            return opens(effect, request_id)
+class Opened(grpc.UnaryStreamClientInterceptor):
+    """Notes every stream that is opened, under the id of its call: one that broke is opened again."""
 
-        transport._open = counted  # type: ignore[method-assign]
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        """Lets it through."""
+        call = dict(details.metadata)["x-request-id"]
+        self._notes.say("opened", method=details.method.rpartition("/")[2], call=call)
+        return continuation(details, request)
 
 
 def main() -> int:

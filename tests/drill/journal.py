@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ class Journal:
         self._path = path
         self._read = 0
         self._notes: list[Note] = []
+        self._lock = threading.Lock()
 
     def notes(self, what: str = "", **facts: Any) -> list[Note]:
         """Those so far of that kind and with these facts."""
@@ -38,14 +40,15 @@ class Journal:
         return [note for note in self._notes[place:] if note["what"] == what]
 
     def _catch_up(self) -> None:
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            file.seek(self._read)
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]  # the last line may be half written
-        self._read += len(whole)
-        self._notes += [json.loads(line) for line in whole.splitlines()]
+        with self._lock:
+            if not self._path.exists():
+                return
+            with self._path.open("rb") as file:
+                file.seek(self._read)
+                content = file.read()
+            whole = content[: content.rfind(b"\n") + 1]  # the last line may be half written
+            self._read += len(whole)
+            self._notes += [json.loads(line) for line in whole.splitlines()]
 
     # What must be true
 

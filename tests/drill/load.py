@@ -85,7 +85,7 @@ class Load:
 
     def _have_watched(self, made: Submission) -> None:
         other = next(c for c in self.cluster.clients if c is not made.client)
-        journal = Journal(self.cluster.notes(made.client))
+        journal = self.journals[made.client.name]
         try:
             self.until(lambda: journal.notes("submitted", key=made.key), f"job {made.key} to be submitted")
         except AssertionError:
@@ -131,6 +131,8 @@ class Load:
             if found:
                 return found
             assert not self._giving_up.is_set(), f"given up while waiting for {what}"
+            failed = [note for journal in self.journals.values() for note in journal.notes("failed")]
+            assert not failed, f"a client failed while waiting for {what}: {failed[0]['error']}"
             assert time.monotonic() < end, f"waited in vain for {what}"
             time.sleep(0.1)
 
