@@ -93,6 +93,14 @@ def test_every_container_is_confined() -> None:
     assert [n for n, s in SERVICES.items() if "front" in s.get("networks", [])] == ["server", "grafana"]
 
 
+def test_the_front_end_can_check_what_trainers_are_asked() -> None:
+    assert SERVICES["server"]["build"]["target"] == "cpu"
+    assert SERVICES["server"]["image"].endswith("-cpu")
+    assert SERVICES["server"]["environment"]["KOHORT_DEVICES"] == ""
+    for name in (n for n, s in SERVICES.items() if s["image"].startswith("kohort:")):
+        assert SERVICES[name]["image"].endswith("-cuda" if name == "worker-gpu" else "-cpu"), name
+
+
 def test_what_is_mounted_is_there() -> None:
     for name, service in SERVICES.items():
         for volume in service.get("volumes", []):

@@ -129,6 +129,7 @@ def test_the_server_takes_what_it_is_given(
             inside = [str(f) for f in files if f and str(f).startswith("/run/kohort")]
             assert all(any(f.startswith(m + "/") for m in mounts) for f in inside), pod
             if pod == "kohort-server":
+                assert container["image"].endswith("-cpu"), "it checks what trainers are asked"
                 assert len(inside) >= 3
                 assert (settings.host, settings.metrics_host) == ("0.0.0.0", "0.0.0.0")
                 ports = {p["name"]: p["containerPort"] for p in container["ports"]}
