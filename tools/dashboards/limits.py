@@ -1,4 +1,4 @@
-"""Which values are good and bad, as colours."""
+"""Which values are good and bad, as colours and dashed lines."""
 
 from __future__ import annotations
 
@@ -47,3 +47,22 @@ def low(bad: float, warn: float) -> Limits:
 NONE_IS_BAD = Limits("red", ((1, "green"),))
 ANY_IS_BAD = Limits("green", ((1, "red"),))
 NEGATIVE_IS_BAD = Limits("red", ((0, "green"),))
+
+
+def limited(name: str, limits: Limits) -> Json:
+    """An override: one series with limits of its own."""
+    properties = [
+        {"id": "thresholds", "value": limits.to_json()},
+        {"id": "color", "value": {"mode": "thresholds"}},
+    ]
+    return {"matcher": {"id": "byName", "options": name}, "properties": properties}
+
+
+def dashed(name: str) -> Json:
+    """An override: series, by a pattern of their names, that are limits themselves."""
+    properties = [
+        {"id": "custom.lineStyle", "value": {"dash": [10, 10], "fill": "dash"}},
+        {"id": "custom.fillOpacity", "value": 0},
+        {"id": "custom.stacking", "value": {"group": "A", "mode": "none"}},
+    ]
+    return {"matcher": {"id": "byRegexp", "options": name}, "properties": properties}

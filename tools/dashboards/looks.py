@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from tools.dashboards.limits import PLAIN, Json, Limits
+from tools.dashboards.limits import PLAIN, Json, Limits, dashed, limited
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Look(ABC):
         for name, value in (("min", self.least), ("max", self.most), ("decimals", self.decimals)):
             if value is not None:
                 defaults[name] = value
-        return defaults, [_dashed(name) for name in self.dashed]
+        return defaults, [dashed(name) for name in self.dashed]
 
     def transformations(self) -> list[Json]:
         """What is done to the answers first."""
@@ -181,9 +181,19 @@ class Dial(Look):
 
 @dataclass(frozen=True)
 class Bars(Look):
-    """The latest value of each series as a bar."""
+    """The latest value of each series as a bar.
+
+    Args:
+        own: limits of single series, by their names.
+    """
 
     kind = "bargauge"
+    own: Mapping[str, Limits] = field(default_factory=dict)
+
+    def fields(self, unit: str) -> tuple[Json, list[Json]]:
+        """Series with limits of their own have their colours."""
+        defaults, overrides = super().fields(unit)
+        return defaults, [*overrides, *(limited(name, limits) for name, limits in self.own.items())]
 
     def options(self, unit: str) -> Json:
         """Bars from left to right."""
@@ -322,12 +332,3 @@ class Grid(Look):
 
 def _latest() -> Json:
     return {"calcs": ["lastNotNull"], "fields": "", "values": False}
-
-
-def _dashed(name: str) -> Json:
-    properties = [
-        {"id": "custom.lineStyle", "value": {"dash": [10, 10], "fill": "dash"}},
-        {"id": "custom.fillOpacity", "value": 0},
-        {"id": "custom.stacking", "value": {"group": "A", "mode": "none"}},
-    ]
-    return {"matcher": {"id": "byRegexp", "options": name}, "properties": properties}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evaluators.gate import DEFAULT_RULES, RuleKind
 from evaluators.headlines import HEADLINES
 from tools.dashboards.common import (
     INSTANCE,
@@ -18,6 +19,12 @@ from tools.dashboards.limits import ANY_IS_BAD, Limits, high, low
 from tools.dashboards.looks import Bars, Lines, Number
 from tools.dashboards.series import RANGE, each, once
 
+_LOCKS = {
+    rule.metric: Limits("green", ((max(rule.threshold, 0.001), "red"),))
+    for rule in DEFAULT_RULES
+    if rule.kind is RuleKind.PRIVACY
+}
+"""Where the release policy that nobody changed locks a model."""
 _COUNTS = frozenset({"k_anonymity"})
 """Headline metrics that are numbers of patients, not shares."""
 
@@ -189,11 +196,11 @@ _privacy = Row(
         ),
         Panel(
             "Privacy now",
-            "The same, as it is now. Red: find the model by its report, and lock it or train it anew "
-            "with fewer epochs.",
+            "The same, as it is now. Red is where the default policy locks a model, once the interval of the "
+            "metric is above it: find the model by its report, and train it anew with fewer epochs.",
             [Query(_headlines("PRIVACY"), "{{metric}}", instant=True)],
             "none",
-            Bars(limits=high(0.3, 0.6), least=0, most=1, decimals=3),
+            Bars(own=_LOCKS, least=0, most=1, decimals=3),
             width=8,
             height=11,
         ),
