@@ -84,7 +84,8 @@ def test_every_label_set_exists_from_the_start() -> None:
         (s.labels["trainer"], s.labels["outcome"]) for s in samples if s.name == "kohort_jobs_ended_total"
     }
     assert len(ended) == 6
-    assert len(samples) < 3000
+    assert len(samples) < 2000
+    assert not [s.name for s in samples if s.name.endswith("_created")]
 
 
 def scrape(port: int) -> dict[str, str]:
