@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -87,3 +88,5 @@ def test_the_scripts_are_shell_without_bashisms() -> None:
         assert text.startswith("#!/bin/sh\n")
         assert "\nset -eu\n" in text
         subprocess.run(["dash", "-n", script], check=True)
+        if shellcheck := shutil.which("shellcheck"):
+            subprocess.run([shellcheck, script], check=True)

@@ -106,6 +106,9 @@ timeoutSeconds: 10
 {{- define "kohort.commonMounts" -}}
 - {name: data, mountPath: /var/lib/kohort}
 - {name: tmp, mountPath: /tmp}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- if .Values.keys.existingSecret }}
 - {name: keys, mountPath: /run/kohort/keys, readOnly: true}
 {{- end }}
@@ -121,6 +124,9 @@ timeoutSeconds: 10
 
 {{/* Secrets alone; data and tmp differ. 0440: the pod's own group reads them, nobody else. */}}
 {{- define "kohort.commonVolumes" -}}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- if .Values.keys.existingSecret }}
 - {name: keys, secret: {secretName: {{ .Values.keys.existingSecret }}, defaultMode: 0440}}
 {{- end }}
