@@ -65,6 +65,7 @@ def run(seed: int, say: Callable[[str], None] = lambda _: None, keep: Path | Non
         try:
             told("everything runs")
             drill.submit_next(held=3, quick=1)
+            drill.await_submissions()
             _both(drill, *drill.lanes())
             for key in list(drill.held):
                 drill.release(key)
