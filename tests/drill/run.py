@@ -88,7 +88,7 @@ def run(seed: int, say: Callable[[str], None] = lambda _: None, keep: Path | Non
             if keep is not None:
                 _keep(cluster, keep / f"seed-{seed}", wrongs)
         journals = drill.journals.values()
-        lost = [attempt - 1 for (attempt,) in cluster.rows("SELECT attempt FROM jobs")]
+        lost = [max(attempt - 1, 0) for (attempt,) in cluster.rows("SELECT attempt FROM jobs")]
         return Outcome(
             seed,
             time.monotonic() - begun,
