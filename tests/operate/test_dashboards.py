@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.core.support import unavailable
 from tests.operate.promql import grouping, metrics, selectors
 from tests.operate.registry import known
 from tools import dashboards
@@ -109,6 +112,46 @@ def test_whole_and_own_metrics_are_told_apart() -> None:
     assert (
         once("kohort_job_queue_seconds").quantile(0.5) == f"histogram_quantile(0.5, max by (le) ({buckets}))"
     )
+
+
+def test_two_servers_on_one_database_show_what_one_would(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool") or unavailable("promtool is not installed")
+    told = {"a": "0+6x10", "b": "_x4 0+6x6"}  # b was started later, and has counted less
+    series = [
+        {"series": f'{name}{{job="kohort", instance="{server}"{labels}}}', "values": values}
+        for server, counts in told.items()
+        for name, labels, values in (
+            ("kohort_jobs", ', state="QUEUED"', "3x10"),
+            ("kohort_jobs_ended_total", ', trainer="ctgan", outcome="FAILED"', counts),
+            ("kohort_jobs_ended_total", ', trainer="tvae", outcome="FAILED"', counts),
+            ("kohort_streams", ', class="sample"', "3x10"),
+        )
+    ]
+    wanted = {
+        once("kohort_jobs", 'state="QUEUED"').now(): 3,
+        once("kohort_jobs_ended_total").by("outcome").increase("5m"): 2 * 30,
+        each("kohort_streams").by("class").now(): 2 * 3,
+    }
+    expected = [
+        {
+            "expr": expr.replace("$instance", ".*"),
+            "eval_time": "10m",
+            "exp_samples": [{"labels": labels, "value": value}],
+        }
+        for (expr, value), labels in zip(
+            wanted.items(), ("{}", '{outcome="FAILED"}', '{class="sample"}'), strict=True
+        )
+    ]
+    cases = [{"interval": "1m", "input_series": series, "promql_expr_test": expected}]
+    (tmp_path / "test.yml").write_text(yaml.safe_dump({"rule_files": [], "tests": cases}), encoding="utf-8")
+    done = subprocess.run(
+        [promtool, "test", "rules", str(tmp_path / "test.yml")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_metric_is_on_a_dashboard_or_is_left_out_for_a_reason() -> None:
