@@ -21,7 +21,6 @@ from kohort.v1 import (
     sampling_pb2_grpc,
     training_pb2_grpc,
 )
-from server.auth import LOCAL, Auth
 from server.background import Background
 from server.blobs import BlobStore, open_blobs
 from server.bundles import Bundles
@@ -33,13 +32,9 @@ from server.evaluation import EvaluationService
 from server.gauges import Gauges
 from server.health import Health
 from server.host import Host
-from server.identities import Certificates, Tokens
-from server.interceptors import Chain
 from server.janitor import Janitor
-from server.layers import AccessLog, Errors, RequestIds, RpcMetricsLayer, Traces
 from server.layout import DataDir
 from server.lifecycle import Lifecycle
-from server.limits import Admission
 from server.lineage import settle_key
 from server.metrics import Metrics
 from server.modelcache import ModelCache
@@ -56,7 +51,7 @@ from server.threads import Threads
 from server.tls import Certificate
 from server.tracing import Tracing, open_tracing
 from server.training import TrainingService
-from server.transport import add_reflection, options
+from server.transport import add_reflection, open_server
 from server.watch import Watch
 from server.worker import worker_config
 from trainers import registry
@@ -207,24 +202,10 @@ class Server:
         return tracing
 
     def _build(self) -> grpc.aio.Server:
-        settings = self.settings
         try:
-            tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
-            certificates = Certificates(settings.identities_file) if settings.identities_file else None
+            return open_server(self.settings, self._tracing, self.lifecycle, self.metrics)
         except (OSError, ValueError) as error:
             raise StartError(f"identities: {error}") from error
-        chain = Chain(
-            [
-                RequestIds(),
-                Traces(self._tracing),
-                RpcMetricsLayer(self.metrics.rpc),
-                AccessLog(),
-                Errors(),
-                Auth(tokens, certificates, None if settings.has_identities else LOCAL),
-                Admission(settings, self.lifecycle, self.metrics),
-            ]
-        )
-        return grpc.aio.server(interceptors=[chain], options=options(settings))
 
     def _bind(self) -> int:
         settings = self.settings

@@ -1,15 +1,42 @@
-"""How the gRPC server is set up: its options, and what it tells of itself."""
+"""How the gRPC server is set up: what every call passes through, its options, what it tells of itself."""
 
 from __future__ import annotations
 
 import grpc
 
+from server.auth import LOCAL, Auth
+from server.identities import Certificates, Tokens
+from server.interceptors import Chain
+from server.layers import AccessLog, Errors, RequestIds, RpcMetricsLayer, Traces
+from server.lifecycle import Lifecycle
+from server.limits import Admission
+from server.metrics import Metrics
 from server.rpcmetrics import SERVICES
 from server.settings import MESSAGE_BYTES, Settings
+from server.tracing import Tracing
 
 
-def options(settings: Settings) -> list[tuple[str, int]]:
-    """The options of the gRPC core."""
+def open_server(
+    settings: Settings, tracing: Tracing, lifecycle: Lifecycle, metrics: Metrics
+) -> grpc.aio.Server:
+    """A server without services or ports. Raises OSError or ValueError for the files of identities."""
+    tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
+    certificates = Certificates(settings.identities_file) if settings.identities_file else None
+    chain = Chain(
+        [
+            RequestIds(),
+            Traces(tracing),
+            RpcMetricsLayer(metrics.rpc),
+            AccessLog(),
+            Errors(),
+            Auth(tokens, certificates, None if settings.has_identities else LOCAL),
+            Admission(settings, lifecycle, metrics),
+        ]
+    )
+    return grpc.aio.server(interceptors=[chain], options=_options(settings))
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
     chosen = [
         # Without this a second server binds the same port and takes half of the calls.
         ("grpc.so_reuseport", 0),
