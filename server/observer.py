@@ -13,7 +13,7 @@ from kohort.problem import Problem
 from server.census import Census
 from server.logs import Trouble
 from server.metrics import FAILURES, LOSSES, PHASES, PROFILES, STATES, Metrics
-from server.records import TERMINAL, EventRecord, JobKind, JobState
+from server.records import ACTIVE, TERMINAL, EventRecord, JobKind, JobState
 from server.store import Store
 from server.threads import Threads
 
@@ -77,7 +77,7 @@ class Observer:
                 self._number = number
                 if self._count(trainer, event):
                     await self._threads.run(self._evaluated, event)
-        counts = await self._threads.run(self._store.jobs.counts)
+        counts = await self._threads.run(self._store.jobs.counts, ACTIVE)
         for state in STATES:
             self._metrics.jobs.labels(state).set(counts[JobState(state)])
         self._metrics.oldest_queued.set(await self._threads.run(self._store.jobs.oldest_queued))
