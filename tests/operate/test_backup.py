@@ -220,6 +220,7 @@ def ids(client: kohort.Client) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_backup_of_a_server_that_works(tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     (tmp_path / "second").mkdir()
@@ -281,6 +282,7 @@ def same(client: kohort.Client, model: str, sampled: pd.DataFrame, file: Path, f
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.postgres
 def test_postgresql_is_dumped_and_restored_by_its_own_tools(
     tmp_path: Path, postgres_server: LocalPostgres

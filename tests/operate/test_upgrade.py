@@ -248,7 +248,7 @@ def started() -> Iterator[ExitStack]:
         yield stack
 
 
-def old_worker(started: ExitStack, folder: Path) -> subprocess.Popen[bytes]:
+def old_worker(started: ExitStack, folder: Path, url: str) -> subprocess.Popen[bytes]:
     """A worker of this version as on a machine of its own."""
     environment = {
         **os.environ,
@@ -258,6 +258,7 @@ def old_worker(started: ExitStack, folder: Path) -> subprocess.Popen[bytes]:
     }
     log = started.enter_context((folder / "worker.log").open("ab"))
     command = ["-m", "server", "worker", "--slot", "cpu:0", "--data-dir", str(folder / "var")]
+    command += ["--database-url", url]
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=log)
 
     def end() -> None:
@@ -269,15 +270,18 @@ def old_worker(started: ExitStack, folder: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
-def test_a_job_of_an_old_worker_runs_through_the_upgrade(tmp_path: Path, started: ExitStack) -> None:
+@pytest.mark.timeout(400)
+def test_a_job_of_an_old_worker_runs_through_the_upgrade(
+    tmp_path: Path, database_url: str, started: ExitStack
+) -> None:
     newer = next_version(tmp_path / "next", oldest=HEAD) | {"KOHORT_TRAINERS": NAMED}
-    old = Server(tmp_path, "--devices", "", env={"KOHORT_TRAINERS": NAMED})
-    new = Server(tmp_path, "--devices", "", env=newer)
-    url = f"sqlite:///{tmp_path}/var/kohort.db"
+    url, flags = database_url, ("--devices", "", "--database-url", database_url)
+    old = Server(tmp_path, *flags, env={"KOHORT_TRAINERS": NAMED})
+    new = Server(tmp_path, *flags, env=newer)
     with old, old.client() as client:
         dataset = client.upload(TABLE, table="heart")
         before = client.train(dataset, trainer="copula", seed=1)
-        worker = old_worker(started, tmp_path)
+        worker = old_worker(started, tmp_path, url)
         first = before.result()
         sampled = first.sample(50, seed=3)
         gate = tmp_path / "gate"
@@ -298,7 +302,7 @@ def test_a_job_of_an_old_worker_runs_through_the_upgrade(tmp_path: Path, started
         # An old worker that starts anew on the new tables.
         worker.terminate()
         assert worker.wait(60) == 0
-        worker = old_worker(started, tmp_path)
+        worker = old_worker(started, tmp_path, url)
         client.train(client.dataset(dataset.name), trainer="copula", seed=2).result()
     # And the way back: the old server serves what the new one made.
     with old, old.client() as client:
@@ -309,7 +313,7 @@ def test_a_job_of_an_old_worker_runs_through_the_upgrade(tmp_path: Path, started
     # Two versions on, after what was left has been taken away, it says what to do and starts nothing.
     becomes(store._database, "9999", "9998")
     store.close()
-    assert old_worker(started, tmp_path).wait(60) == 1
+    assert old_worker(started, tmp_path, url).wait(60) == 1
     assert "update this installation" in (tmp_path / "worker.log").read_text()
     with pytest.raises(RuntimeError, match="update this installation"):
         old.start()
