@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 from fake_parts import CODE, Fault, rows_of
+from fake_server import Fake
 
 from kohort import spec
 from kohort.cli import limits
@@ -20,6 +21,20 @@ def test_a_sample_goes_to_stdout_as_csv(cli):
     lines = out.splitlines()
     assert lines[0] == "key,sex,bmi"
     assert len(lines) == 26
+
+
+def test_a_sample_from_several_servers_is_that_of_one(cli, fake):
+    asked = ("sample", "models/one", 5000, "--seed", 1, "--temperature", 1.5)
+    _, whole, _ = cli(*asked)
+    with Fake() as other:
+        code, out, _ = cli(*asked, "--replica", other.target)
+        assert (code, out) == (0, whole)
+        parts = fake.requests("Sample")[1:] + other.requests("Sample")
+        assert sum(r.unit_count for r in parts) == 5000
+        assert len(parts) > 1
+        code, _, err = cli("sample", "models/one", "--augment", 1, "--replica", other.target)
+        assert code == 2
+        assert "number" in err
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow"])

@@ -44,10 +44,11 @@ EXPORTS = """
     InvalidRequest Job JobCancelled JobError JobEvent JobFailed JobInfo JobKind JobState KeepAlive Kind
     KohortError LeftOut load Metric MetricDirection MetricFamily MetricInfo Model ModelInfo ModelLocked
     NotFound OneHot Order Overloaded PermissionDenied PhaseStarted Privacy Problem Progress Provenance
-    Range Release ReleaseOverride ReleasePolicy ReleaseRule ReleaseState ReleaseWarning Report
-    ReportInfo Retry RpcError RuleEffect RuleKind RuleReference RuleStatistic SampleBatch Schema
-    SchemaOverrides Series ServerError StateChanged Storage TableOverride TableRole TableSchema Timeouts
-    TLS TrainerInfo Unauthenticated Unavailable Unimplemented Unique Verdict __version__ Violation
+    Range Release ReleaseOverride ReleasePolicy ReleaseRule ReleaseState ReleaseWarning Replicas
+    ReplicasDiffer Report ReportInfo Retry RpcError RuleEffect RuleKind RuleReference RuleStatistic
+    SampleBatch Schema SchemaOverrides Series ServerError StateChanged Storage TableOverride TableRole
+    TableSchema Timeouts TLS TrainerInfo Unauthenticated Unavailable Unimplemented Unique Verdict
+    __version__ Violation
 """
 
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from kohort.errors import NotFound as NotFound
     from kohort.errors import Overloaded as Overloaded
     from kohort.errors import PermissionDenied as PermissionDenied
+    from kohort.errors import ReplicasDiffer as ReplicasDiffer
     from kohort.errors import RpcError as RpcError
     from kohort.errors import ServerError as ServerError
     from kohort.errors import Unauthenticated as Unauthenticated
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from kohort.release import RuleReference as RuleReference
     from kohort.release import RuleStatistic as RuleStatistic
     from kohort.release import Verdict as Verdict
+    from kohort.replicas import Replicas as Replicas
     from kohort.report import AsyncReport as AsyncReport
     from kohort.report import Report as Report
     from kohort.resources import Capabilities as Capabilities
@@ -133,8 +135,8 @@ _HOMES = {
     "dataset": "AsyncDataset Dataset",
     "errors": "AlreadyExists CallCancelled CohortTooSmall ConditionUnsatisfied ConditionUnsupported "
     "Conflict DeadlineExceeded FailedPrecondition IntegrityError InvalidRequest JobCancelled "
-    "JobError JobFailed KohortError ModelLocked NotFound Overloaded PermissionDenied RpcError "
-    "ServerError Unauthenticated Unavailable Unimplemented",
+    "JobError JobFailed KohortError ModelLocked NotFound Overloaded PermissionDenied ReplicasDiffer "
+    "RpcError ServerError Unauthenticated Unavailable Unimplemented",
     "evaluation": "EvaluationCounts Figure FigureKind Interval LeftOut Metric MetricDirection MetricFamily "
     "MetricInfo ReportInfo Series",
     "job": "AsyncEvaluationJob AsyncJob EvaluationJob Job",
@@ -143,6 +145,7 @@ _HOMES = {
     "release": "Alert AlertAction BrokenRule EvaluationOptions EvaluationProfile Release ReleaseOverride "
     "ReleasePolicy ReleaseRule ReleaseState ReleaseWarning RuleEffect RuleKind RuleReference "
     "RuleStatistic Verdict",
+    "replicas": "Replicas",
     "report": "AsyncReport Report",
     "resources": "Capabilities DatasetInfo Inferred JobEvent JobInfo JobKind JobState ModelInfo "
     "PhaseStarted Privacy Progress Provenance StateChanged TrainerInfo",

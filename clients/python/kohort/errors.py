@@ -150,6 +150,22 @@ class IntegrityError(KohortError):
     """A stream brought rows or bytes that are incomplete or do not have their digest."""
 
 
+class ReplicasDiffer(KohortError):
+    """Servers that were to draw one sample together would not give the same rows.
+
+    Attributes:
+        fact: ``content_digest``: their models differ; ``runtime_fingerprint``: they compute
+            the same model in different ways (processor class, version of the runtime).
+        values: by target, what each said.
+    """
+
+    def __init__(self, fact: str, values: Mapping[str, str]) -> None:
+        self.fact = fact
+        self.values = dict(values)
+        said = ", ".join(f"{target}: {value}" for target, value in self.values.items())
+        super().__init__(f"the replicas differ in their {fact} ({said})")
+
+
 class JobError(KohortError):
     """A job ended without a model or report. `job` is the job as it ended."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,6 +66,14 @@ def models() -> None:
     )
 
 
+Replica = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="<host:port>", help="A further server with the same model, to draw parts; may be repeated."
+    ),
+]
+
+
 def sample(
     model: ModelName,
     n: OptionalUnits = None,
@@ -79,11 +88,22 @@ def sample(
     top_p: TopP = 1.0,
     max_attempts: Attempts = MAX_ATTEMPTS,
     augment: Augment = None,
+    replica: Replica = None,
 ) -> None:
     """Stream synthetic patients to a file or to stdout, with a note of where they come from."""
     check_suffix(output)
     asked = limits(where, null, not_null, rebalance, temperature, top_p, max_attempts)
     units = how_many(n, augment)
+    if replica:
+        if units is None:
+            raise typer.BadParameter("with --replica say how many by a number")
+        from kohort.replicas import Replicas
+
+        with ExitStack() as opened:
+            clients = [opened.enter_context(STATE.connect(server)) for server in ("", *replica)]
+            replicas = opened.enter_context(Replicas(clients))
+            _write(replicas.sample_batches(model, units, seed=seed, start=start, **asked), units, output)
+        return
     with STATE.connect() as client:
         batches = client.sample_batches(
             model, units, seed=seed, start=start, augmentation_factor=augment, **asked

@@ -25,8 +25,8 @@ class State:
     timeout: float | None = None
     json: bool = False
 
-    def connect(self) -> Client:
-        """A client. Raises OSError when a file cannot be read."""
+    def connect(self, server: str = "") -> Client:
+        """A client, of another server where one is named. Raises OSError when a file cannot be read."""
         from kohort.client import Client
         from kohort.config import TLS, Timeouts
 
@@ -34,7 +34,7 @@ class State:
         if self.tls is not False and (self.ca or self.cert or self.key or self.server_name):
             tls = TLS(self.ca, self.cert, self.key, self.server_name)
         timeouts = Timeouts() if self.timeout is None else Timeouts(call=self.timeout, transfer=self.timeout)
-        return Client(self.server, token=self.token(), tls=tls, timeouts=timeouts)
+        return Client(server or self.server, token=self.token(), tls=tls, timeouts=timeouts)
 
     def token(self) -> str | None:
         """The token of the file, else of KOHORT_TOKEN; never an argument, which other users could read."""
