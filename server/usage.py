@@ -16,7 +16,12 @@ from pathlib import Path
 
 from server.hostmetrics import PARTS, HostMetrics
 
-_PROGRAMS = {b"server.worker": "worker", b"server.child": "training", b"server.intake": "parsing"}
+_PROGRAMS = {
+    b"server.worker": "worker",
+    b"server.dispatcher": "worker",
+    b"server.child": "training",
+    b"server.intake": "parsing",
+}
 _CHILDREN = {"server": "parsing", "worker": "training", "training": "training", "parsing": "parsing"}
 """What a child is for that left no trace but its times."""
 
