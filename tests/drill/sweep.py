@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
+from server import logs
 from server.blobs import open_blobs
 from server.janitor import Janitor
 from server.layout import DataDir
@@ -18,6 +19,7 @@ from server.threads import Threads
 
 def main() -> None:
     settings = from_flags([])
+    logs.configure("warning", "json")  # not to standard output
     folders = DataDir(settings.data_dir.absolute(), settings.patient_key_file)
     blobs = open_blobs(settings.blob_place, folders.blobs)
     before = [blob.key for blob in blobs.list()]
