@@ -60,8 +60,8 @@ def block(results: Mapping[str, Any], sampling: Mapping[str, Any]) -> str:
     share, patience = round(100 * sizing.PATIENT_SHARE), sizing.PATIENCE_MINUTES
     lines += [
         f"Workers: with arrivals at random, and a fifth of the day's work in its busiest hour, {share} % of the jobs "
-        f"wait less than {patience:g} minutes then (Erlang C). Cores: sampling from ctgan fills half of them in that "
-        "hour. Memory: server, workers and children with a small table; add what your tables take.",
+        f"wait less than {patience:g} minutes then (Erlang C). Cores: sampling from ctgan, the clients' share "
+        "included, fills half of them in that hour. Memory: server, workers and children with a small table; add what your tables take.",
         "",
         *table(sizing.HEADS, sizing.rows(results, sampling)),
         "",

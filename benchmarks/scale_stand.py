@@ -38,7 +38,7 @@ class Options:
     claimers: int = 8
     """Processes that claim at once."""
     watchers: tuple[int, ...] = (0, 1, 50, 200)
-    watch_seconds: float = 4.0
+    watch_seconds: float = 3.0
     """How long an idle and a busy phase of watchers last."""
 
 

@@ -19,7 +19,8 @@ pip() { "$work/venv/bin/python" -m pip --disable-pip-version-check --quiet "$@";
 # Wheels only: nothing is compiled where they are installed, and nothing runs a setup.py.
 pip download --dest "$out" --no-deps --require-hashes --only-binary :all: -r "$root/requirements/$set.txt"
 if [[ $set == work ]]; then # outside the hashed lock: which build of it, the index says
-  pip download --dest "$out" --only-binary :all: -r "$root/requirements/torch.txt"
+  sed -n 's/ \\$//; /^[a-z]/p' "$root/requirements/work.txt" > "$work/versions.txt" # without hashes, which torch has none of
+  pip download --dest "$out" --only-binary :all: -c "$work/versions.txt" -r "$root/requirements/torch.txt"
 fi
 
 # Kohort's own, from a copy: building leaves nothing in the tree.
