@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 _MARK = "KOHORT_TEST_CLUSTER"
-_HOST = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
+_HOST, _OTHER_HOST = "127.0.0.2", "127.0.0.3"  # Ray replaces 127.0.0.1 by the machine's own address
 
 
 class Cluster:
@@ -49,12 +49,35 @@ class Cluster:
         return f"{_HOST}:{self._port}"
 
     def start(self) -> None:
-        command = [Path(sys.executable).parent / "ray", "start", "--head", "--disable-usage-stats"]
-        command += ["--node-ip-address", _HOST, "--port", self._port, "--num-cpus", self._cpus]
-        command += ["--num-gpus", 0, "--object-store-memory", 80_000_000, "--include-dashboard", "false"]
-        command += ["--ray-client-server-port", self._client_port, "--include-log-monitor", "false"]
+        """The head, which runs jobs as well, but has no GPU."""
+        self._start(
+            *("--head", "--node-ip-address", _HOST, "--port", self._port, "--include-dashboard", "false"),
+            *("--num-cpus", self._cpus, "--num-gpus", 0, "--ray-client-server-port", self._client_port),
+            *("--temp-dir", self._folder),
+        )
+
+    def add_gpu_node(self) -> None:
+        """A further node. Ray believes in the GPU that it is told of."""
+        self._start(
+            "--address", self.address, "--node-ip-address", _OTHER_HOST, "--num-gpus", 1, "--num-cpus", 1
+        )
+
+    def remove_gpu_node(self) -> None:
+        """kill -9 of that node."""
+        for process in self.processes():
+            try:
+                node = "raylet" in process.name() and f"--node_ip_address={_OTHER_HOST}" in process.cmdline()
+                below = process.children(recursive=True) if node else []
+                for one in [process, *below] if node else []:
+                    one.kill()
+            except psutil.NoSuchProcess:
+                continue
+
+    def _start(self, *options: object) -> None:
+        command = [Path(sys.executable).parent / "ray", "start", *options, "--disable-usage-stats"]
+        command += ["--object-store-memory", 80_000_000, "--include-log-monitor", "false"]
         done = subprocess.run(
-            [*map(str, command), "--temp-dir", str(self._folder)],
+            [*map(str, command)],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

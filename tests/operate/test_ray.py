@@ -15,6 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import kohort
+from server.store import Store
 from tests.e2e.conftest import HEART
 from tests.e2e.harness import SLOW, Server, alive, until
 from tests.operate.cluster import Cluster
@@ -38,7 +39,8 @@ class Site:
         }
         self.cluster = Cluster(environment)
         flags = ["--executor", "ray", "--ray-kinds", "cpu,cuda", "--ray-address", self.cluster.address]
-        self.server = Server(folder, *flags, env=environment | self.cluster.access)
+        self.environment = environment | self.cluster.access
+        self.server = Server(folder, *flags, env=self.environment)
 
     def workers(self) -> list[psutil.Process]:
         return [p for p in self.cluster.processes() if _runs(p, "server.placed")]
@@ -61,6 +63,22 @@ class Site:
             if isinstance(event.detail, kohort.Progress):
                 return job
         raise AssertionError(job.refresh())
+
+    def start_dispatcher(self) -> subprocess.Popen[bytes]:
+        """One by itself, beside the server's."""
+        command = [sys.executable, "-m", "server", "dispatcher", "--ray-address", self.cluster.address]
+        with (self.server.folder / "dispatcher.log").open("ab") as log:
+            return subprocess.Popen(
+                [*command, "--ray-kinds", "cpu,cuda"], env=os.environ | self.environment, stderr=log
+            )
+
+    def presences(self) -> list[str]:
+        """The kinds that dispatchers answer for now."""
+        store = Store(f"sqlite:///{self.server.folder / 'var' / 'kohort.db'}")
+        try:
+            return [worker.slot for worker in store.workers.live(4.0) if worker.slot == worker.kind]
+        finally:
+            store.close()
 
     def said(self) -> str:
         return self.server.log() + self.cluster.said()
@@ -123,15 +141,25 @@ def test_a_running_job_is_cancelled(site: Site, client: kohort.Client) -> None:
     until(lambda: not site.workers(), "its worker to leave")
 
 
-def test_a_job_for_a_gpu_waits_for_one_and_holds_nobody_up(site: Site, client: kohort.Client) -> None:
+def test_a_job_for_a_gpu_waits_until_there_is_one_and_holds_nobody_up(
+    site: Site, client: kohort.Client
+) -> None:
     dataset = client.upload(HEART, table="heart")
     waits = client.train(dataset, trainer="slow", seed=1, steps=5, device="cuda")
     until(lambda: '"kind": "cuda"' in site.server.log(), "a task that asks for a GPU")
     assert finish(client, client.train(dataset, trainer="slow", seed=1, steps=5, device="cpu")) == ONCE
     assert waits.refresh().state is States.QUEUED
-    waits.cancel()
+    unwanted = client.train(dataset, trainer="slow", seed=1, steps=5, device="cuda")
+    until(lambda: site.server.log().count('"kind": "cuda"') == 2, "a task for the second")
+    unwanted.cancel()
     withdrawn = '"error": "TaskCancelledError"'
-    until(lambda: withdrawn in site.server.log(), "the task to be withdrawn")
+    until(lambda: withdrawn in site.server.log(), "the task of the second to be withdrawn")
+    site.cluster.add_gpu_node()  # as an autoscaler would
+    try:
+        assert finish(client, waits) == ONCE
+    finally:
+        site.cluster.remove_gpu_node()
+    assert waits.refresh().device == "cuda:0"
     with pytest.raises(kohort.RpcError) as refused:
         client.train(dataset, trainer="slow", device="cuda:0")
     assert refused.value.reason == "UNKNOWN_DEVICE"
@@ -144,6 +172,21 @@ def test_what_a_killed_dispatcher_leaves_is_done_once(site: Site, client: kohort
     until(lambda: not any(map(alive, workers)), "Ray to end what the dispatcher had asked for")
     assert finish(client, job) == TWICE, site.said()
     assert site.dispatcher().pid != dispatcher.pid
+
+
+def test_two_dispatchers_do_nothing_twice(site: Site, client: kohort.Client) -> None:
+    other = site.start_dispatcher()
+    try:
+        until(lambda: len(site.presences()) == 4, "both to answer for both kinds")
+        dataset = client.upload(HEART, table="heart")
+        jobs = [client.train(dataset, trainer="slow", seed=i, steps=5) for i in range(3)]
+        assert [finish(client, job) for job in jobs] == [ONCE] * 3, site.said()
+        other.terminate()
+        assert other.wait(60) == 0
+        assert len(site.presences()) == 2
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_server_that_stops_takes_its_jobs_back(site: Site) -> None:
