@@ -142,7 +142,8 @@ class Program:
             except kohort.RpcError as error:
                 if error.code not in _AGAIN or not may() or time.monotonic() > end:
                     raise
-                self._notes.say("insisted", code=error.code, reason=error.reason, message=error.message)
+                facts = {"code": error.code, "reason": error.reason, "message": error.message}
+                self._notes.say("insisted", work=work.__qualname__, **facts)
                 time.sleep(0.5)
 
 

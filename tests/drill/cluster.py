@@ -40,6 +40,7 @@ _QUICK = {
     "KOHORT_LEASE_SECONDS": "5",
     "KOHORT_HEARTBEAT_SECONDS": "1",
     "KOHORT_POLL_SECONDS": "0.5",
+    "KOHORT_CHECKPOINT_SECONDS": "1",
     "KOHORT_EVALUATION_PROFILE": "none",
     "KOHORT_METRICS_PORT": "-1",
     # Two held jobs leave the third worker to whatever else waits.
