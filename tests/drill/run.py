@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -157,6 +158,8 @@ def main() -> int:
     if lacks := missing():
         sys.stderr.write(f"{lacks}\n")
         return 2
+    # As Ctrl-C does: nothing of a run that is ended is left.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     outcomes = []
     for seed in range(flags.seed, flags.seed + flags.times):
         outcome = run(seed, _print if flags.verbose else lambda _: None, flags.keep)
