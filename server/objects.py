@@ -15,13 +15,13 @@ conditional writes; UploadPartCopy: 5 GiB at most).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,11 +60,14 @@ class ObjectStore:
 
     def check(self, *, write: bool = False) -> None:
         """See `BlobStore.check`."""
-        with translated(""):
-            next(iter(obstore.list(self._bucket.probe, chunk_size=1)), None)
-            if write:
-                probe = f"{UPLOADS}/{uuid.uuid4().hex}"
+        probe = f"{UPLOADS}/{uuid.uuid4().hex}"
+        # The cheapest question whose answer tells a bucket that is gone from an object that is not there.
+        with suppress(BlobMissingError), translated(probe):
+            obstore.get(self._bucket.probe, probe)
+        if write:
+            with translated(probe):
                 obstore.put(self._bucket.probe, probe, b"1", mode="create")
+                next(iter(obstore.list(self._bucket.probe, UPLOADS)), None)
                 obstore.delete(self._bucket.probe, probe)
 
     def put(self, key: str, source: Path) -> None:
@@ -92,7 +95,7 @@ class ObjectStore:
         except BlobMissingError:
             raise Problem("STORE_UNAVAILABLE", "the object store lost an upload", retry_after=1.0) from None
         finally:
-            with contextlib.suppress(BaseError, OSError, ValueError):
+            with suppress(BaseError, OSError, ValueError):
                 obstore.delete(self._bucket.once, spooled)
 
     def open(self, key: str) -> BinaryIO:

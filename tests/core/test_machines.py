@@ -149,6 +149,31 @@ def test_a_job_goes_on_from_its_checkpoint_when_its_machine_is_lost(machines: Ma
 
 
 @pytest.mark.slow
+def test_everything_that_has_bytes_comes_from_the_bucket(machines: Machines, tmp_path: Path) -> None:
+    server = machines.server("front", evaluation_profile="standard")
+    worker, blobs = machines.worker("work"), machines.blobs()
+    with server.client() as client:
+        dataset = client.upload(TABLE)
+        assert client.infer_schema(dataset).schema.tables[0].columns[0].name == "age"
+        model = client.train(dataset, trainer="independent", seed=1).result()
+        release = model.info.release
+        assert release is not None, worker.said()
+        rows = client.sample(model, 40, seed=1, conditions={"sex": "f"})
+        assert set(rows["sex"]) == {"f"}
+        pages = client.download_report(release.report, tmp_path / "report.html")
+        assert Path(pages).read_bytes().startswith(b"<!")
+        copy = client.import_model(model.download(tmp_path / "m.kohort"))
+        pd.testing.assert_frame_equal(client.sample(copy, 30, seed=2), client.sample(model, 30, seed=2))
+        roots = {blob.key.partition("/")[0] for blob in blobs.list()}
+        assert roots >= {"datasets", "models", "reports"}
+        for made in (copy, model):
+            made.delete()
+        client.delete_dataset(dataset)
+    left = [blob.key for blob in blobs.list() if not blob.key.startswith("lineage/")]
+    assert left == []
+
+
+@pytest.mark.slow
 def test_health_tells_when_the_bucket_is_gone_and_back(tmp_path: Path) -> None:
     weed = SeaweedFS(tmp_path / "weed")
     machines = Machines(tmp_path, weed.start().place(tmp_path / "credentials", "k"))
