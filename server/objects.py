@@ -4,7 +4,10 @@ A key of `server.blobs` is an object below the prefix of `blob_url`. Putting
 creates and never replaces (``If-None-Match: *``). What fits into one request is
 one; the rest travels in parts to a key of its own, and a copy inside the store,
 completed only if the key is free, gives it its name: so nothing of a blob is
-seen before all of it is there, and memory holds a few parts at most.
+seen before all of it is there, and memory holds a few parts at most. Of several
+who put one large key in the same instant, S3 lets one win; SeaweedFS 4.48 checks
+first and writes then, so that the last may. Kohort never does that: every
+attempt, dataset and report has keys of its own.
 
 Requests are signed over the SHA-256 of their bodies (Signature Version 4), so a
 store takes no bytes but those that were sent.
