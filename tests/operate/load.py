@@ -129,3 +129,22 @@ def tidy(client: kohort.Client, folder: Path, model: kohort.Model) -> None:
     for listed in (client.jobs(), client.datasets(), client.reports(), client.models()):
         assert list(listed)
     client.capabilities()
+
+
+@contextlib.contextmanager
+def longer(stack: Stack) -> Iterator[None]:
+    """Beside what is done in it: trainings whose losses can be seen to fall, and a large sample."""
+    with stack.client() as client:
+        dataset = client.upload(pd.read_csv(HEART), table="heart")
+        first = client.train(dataset, "independent", seed=1, evaluation="none").result()
+        jobs = [
+            client.train(dataset, "wgan-gp", seed=1, epochs=300, evaluation="none"),
+            client.train(dataset, "argn", seed=1, epochs=150, patience=0, evaluation="none"),
+        ]
+        for job in jobs:
+            next(event for event in job.events() if isinstance(event.detail, kohort.Progress))
+        for _ in client.sample_batches(first, 2_000_000, seed=1):
+            pass
+        yield
+        for job in jobs:
+            job.wait()
