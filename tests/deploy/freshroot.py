@@ -14,13 +14,17 @@ SUITE = "bookworm"
 PACKAGES = "ca-certificates,python3,python3-venv"
 
 
-def make(root: Path) -> None:
-    """Debian's own tool gets the packages; they are unpacked, not configured: that suffices for files."""
+def possible() -> None:
+    """Skips, or fails in continuous integration, where no root can be made."""
     for tool in ("debootstrap", "unshare", "chroot", "setpriv", "dpkg-deb"):
         if shutil.which(tool) is None:
             unavailable(f"{tool} is not here")
     if os.geteuid() != 0:
         unavailable("a root directory of one's own takes root")
+
+
+def make(root: Path) -> None:
+    """Debian's own tool gets the packages; they are unpacked, not configured: that suffices for files."""
     made = subprocess.run(
         ["debootstrap", "--foreign", "--variant=minbase", f"--include={PACKAGES}", SUITE, root, mirror()],
         capture_output=True,

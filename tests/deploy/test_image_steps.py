@@ -25,7 +25,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    freshroot.possible()
     work = tmp_path_factory.mktemp("image")
+    # In memory: a hundred thousand small files come and go.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=6g", "kohort-image", work], check=True)
+    try:
+        yield build(work)
+    finally:
+        subprocess.run(["umount", "--lazy", work], check=True)
+
+
+def build(work: Path) -> Image:
     base = work / "base"
     freshroot.make(base)
     # As an engine shows a step its own network; where packages come from is this machine's affair.
@@ -44,8 +54,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     builder = Builder(
         ROOT / "deploy" / "Dockerfile", base, ROOT, work, {"pip_conf": pip_conf}, (environment, shown)
     )
-    yield builder.build("serve")
-    shutil.rmtree(work)
+    return builder.build("serve")
 
 
 @pytest.fixture(scope="module")
