@@ -158,7 +158,9 @@ def test_no_slot_has_two_workers(bench: Bench) -> None:
     bench.worker()
     bench.steps(first_job, 2)
     second = bench.worker()
-    time.sleep(1.0)
+    process = psutil.Process(second.pid)
+    until(lambda: any("worker.lock" in f.path for f in process.open_files()), "it to want the slot")
+    time.sleep(0.5)  # in which it could take a job
     assert second.poll() is None, "it waits"
     assert bench.get(second_job).state is Q
     second.send_signal(signal.SIGTERM)
