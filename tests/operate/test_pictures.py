@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.operate import pictures
 from tests.operate.dashboards import Target, panels
 from tests.operate.rules import ROOT
@@ -31,6 +33,7 @@ def test_the_page_shows_every_picture_and_none_is_large() -> None:
     assert len(re.findall(r"\]\(dashboards-\w+\.svg\)", text)) == len(pictures.SHOWN)
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_of_any_answer(tmp_path: Path) -> None:
     """Courses with holes, with a single point, of buckets, and none at all."""
     answers = iter(range(10**6))
