@@ -12,6 +12,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -57,6 +58,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self._closing = ExitStack()
+        self._tending = threading.Lock()
         self.switch = Switch()
         self.database = Machine("database", 2)
         self.objects = Machine("objects", 3)
@@ -120,6 +122,14 @@ class Cluster:
             )
         self.running[machine.name] = process
         return process
+
+    def tend(self) -> None:
+        """Starts every worker again that has ended, as whatever manages services there does."""
+        for machine in self.workers:
+            with self._tending:
+                process = self.running.get(machine.name)
+                if process is not None and not process.runs:
+                    self.start(machine)
 
     def await_front(self, machine: Machine) -> None:
         """Returns once a front end that was started serves."""

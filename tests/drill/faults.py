@@ -90,7 +90,6 @@ class Drill(Load):
         self.say(f"job {key}: {machine.name}'s worker is killed")
         process.kill()
         self.await_end_of(children, machine)
-        self.cluster.start(machine)
         self.await_attempt_after(key, attempt)
         self.release(key)
 

@@ -134,6 +134,7 @@ class Load:
             failed = [note for journal in self.journals.values() for note in journal.notes("failed")]
             assert not failed, f"a client failed while waiting for {what}: {failed[0]['error']}"
             assert time.monotonic() < end, f"waited in vain for {what}"
+            self.cluster.tend()
             time.sleep(0.1)
 
     def job(self, key: int) -> tuple[str, str, int, str]:
