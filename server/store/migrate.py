@@ -52,12 +52,6 @@ def downgrade(database: Database, revision: str = "base") -> None:
         _note(connection, _scripts(connection))
 
 
-def is_current(database: Database) -> bool:
-    """Whether the tables are of this version."""
-    with database.read() as connection:
-        return _revision(connection) == _scripts(connection).get_current_head()
-
-
 def check(database: Database) -> None:
     """Raises Problem STORE_UNAVAILABLE, which says what to update, when this code must not use the tables."""
     with database.read() as connection:

@@ -11,16 +11,11 @@ from pathlib import Path
 import pytest
 
 from examples.local_postgres import LocalPostgres
-from kohort.schema import Column, Handling, Kind, Schema, Storage, TableSchema
 from server.blobs import BlobPlace
-from server.records import Principal
 from server.store import Store
 from tests.core.objectstore import SeaweedFS
 from tests.core.support import unavailable
 from tests.core.workers import Bench
-
-PRINCIPAL = Principal("north", "ada")
-SCHEMA = Schema((TableSchema("heart", (Column("age", Kind.INTEGER, Storage.INT64, Handling.MODEL),)),))
 
 
 @pytest.fixture(scope="session")

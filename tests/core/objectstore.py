@@ -6,15 +6,13 @@ import json
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from server.blobs import BlobPlace
-from tests.core.support import unavailable
+from tests.core.support import free_ports, unavailable
 
 _PORTS = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
 _TRIES = 3
@@ -108,7 +106,7 @@ class SeaweedFS:
         chosen = bool(self._ports)
         for left in reversed(range(_TRIES)):
             if not chosen:
-                self._ports = _free_ports()
+                self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
             self._launch()
             try:
                 self._prepare()
@@ -187,14 +185,3 @@ class SeaweedFS:
                     raise subprocess.SubprocessError(f"SeaweedFS did not start\n{self.said()[-4000:]}")
             finally:
                 preparing.kill()
-
-
-def _free_ports() -> dict[str, int]:
-    """Ports that nothing uses just now, on loopback; taken all at once, so that they differ."""
-    with ExitStack() as held:
-        found = {}
-        for name in _PORTS:
-            one = held.enter_context(socket.socket())
-            one.bind(("127.0.0.1", 0))
-            found[name] = one.getsockname()[1]
-        return found

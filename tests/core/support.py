@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, NoReturn
 
 import psutil
@@ -164,6 +166,13 @@ def until(
         assert time.monotonic() < end, f"waited in vain for {what}\n{say()}"
         time.sleep(0.02)
     return found
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Ports that nothing uses just now; taken all at once, so that they differ."""
+    with ExitStack() as held:
+        listeners = [held.enter_context(socket.create_server((host, 0))) for _ in range(count)]
+        return [int(listener.getsockname()[1]) for listener in listeners]
 
 
 def lives(pid: int) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
 import kohort
 from examples.local_server import LocalServer
+from tests.core.support import until
 
 SLOW = "slow=tests.e2e.slow_trainer:SlowTrainer"
 
@@ -85,13 +84,6 @@ def _cmdline(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.05)
 
 
 class Wire:

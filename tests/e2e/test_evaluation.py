@@ -14,7 +14,8 @@ from google.protobuf import json_format
 
 import kohort
 from kohort.v1 import evaluation_pb2
-from tests.e2e.harness import Server, training_child, until
+from tests.core.support import until
+from tests.e2e.harness import Server, training_child
 
 COPYING = "copying=tests.e2e.copying_trainer:CopyingTrainer,slow=tests.e2e.slow_trainer:SlowTrainer"
 SURVEY = Path(__file__).resolve().parents[2] / "benchmarks" / "data" / "cdc_diabetes_62k.parquet"

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 import kohort
+from tests.core.support import until
 from tests.e2e.conftest import HEART
-from tests.e2e.harness import Server, Wire, alive, training_child, until, worker
+from tests.e2e.harness import Server, Wire, alive, training_child, worker
 
 
 def start(server: Server, steps: int = 60, **more: object) -> str:

@@ -66,7 +66,7 @@ def test_a_sampling_node_needs_no_torch(shared: Server, tmp_path: Path) -> None:
         made = client.train(client.upload(HEART, table="heart"), trainer="ctgan", epochs=1, seed=1).result()
         expected = client.sample(made, 500, seed=1)
         bundle = made.download(tmp_path / "m.kohort")
-    blocked = "torch,ctgan,rdt,onnx,sklearn,scipy,xgboost,jinja2,matplotlib"
+    blocked = "torch,ctgan,rdt,onnx,sklearn,scipy,xgboost,jinja2,matplotlib,obstore,opentelemetry,psycopg,ray"
     node = without(tmp_path, blocked, "--devices", "", "--import-unverified").start()
     try:
         with node.client() as client:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import kohort
+from tests.core.support import until
 from tests.e2e.conftest import HEART
-from tests.e2e.harness import Server, training_child, until
+from tests.e2e.harness import Server, training_child
 
 LOOP = {"KOHORT_TRAINERS": "loop=tests.e2e.loop_trainer:LoopTrainer"}
 

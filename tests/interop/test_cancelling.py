@@ -8,7 +8,7 @@ from fake import Fake
 from real import HEART, Real, metric
 from wires import Meter
 
-from tests.e2e.harness import until
+from tests.core.support import until
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 

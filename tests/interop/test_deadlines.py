@@ -11,7 +11,7 @@ from fake import SHORT_MS, Call, Fake
 from real import Real
 from wires import Meter
 
-from tests.e2e.harness import until
+from tests.core.support import until
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+
+from tests.core.support import free_ports
 
 _MARK = "KOHORT_TEST_CLUSTER"
 _HOST, _OTHER_HOST = "127.0.0.2", "127.0.0.3"  # Ray replaces 127.0.0.1 by the machine's own address
@@ -30,7 +31,7 @@ class Cluster:
 
     def __init__(self, environment: Mapping[str, str], cpus: int = 2) -> None:
         self._cpus = cpus
-        self._port, self._client_port = _free_port(), _free_port()
+        self._port, self._client_port = free_ports(2, _HOST)
         token = secrets.token_hex(32)
         self.access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
         """The variables that whoever connects needs."""
@@ -115,8 +116,3 @@ class Cluster:
         """What the workers of the node wrote."""
         logs = sorted(self._folder.glob("session_*/logs/worker-*.err"))
         return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')}" for path in logs)
-
-
-def _free_port() -> int:
-    with socket.create_server((_HOST, 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -75,11 +75,11 @@ def draw(panels: list[Panel], ask: Ask, folder: Path) -> None:
     ):
         for uid, titles in SHOWN.items():
             own = [panel for panel in panels if panel.dashboard == uid]
-            figure = _page(uid, own, titles, ask)
+            figure = _page(own, titles, ask)
             figure.savefig(folder / f"dashboards-{uid.removeprefix('kohort-')}.svg", metadata={"Date": None})
 
 
-def _page(uid: str, panels: list[Panel], titles: tuple[str, ...], ask: Ask) -> Figure:
+def _page(panels: list[Panel], titles: tuple[str, ...], ask: Ask) -> Figure:
     figures = [panel for panel in panels if panel.kind in ("stat", "gauge") and not panel.needs_gpu][:6]
     chosen = [next(p for p in panels if p.title == title and p not in figures) for title in titles]
     rows = math.ceil(len(chosen) / _COLUMNS)
