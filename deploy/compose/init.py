@@ -23,7 +23,7 @@ from server.identities import create_token
 from server.lineage import load_key
 from server.signing import ensure_signing_key
 
-KOHORT, POSTGRES, GRAFANA, ROOT = 10001, 999, 472, 0
+KOHORT, POSTGRES, SEAWEED, GRAFANA, ROOT = 10001, 999, 1000, 472, 0
 """The users of the images."""
 NAMES = ("kohort", "server", "localhost")
 DAYS = 825
@@ -58,7 +58,7 @@ def main(folder: Path) -> int:
         "credentials": [{"accessKey": access, "secretKey": secret}],
         "actions": [f"{action}:kohort" for action in ("Read", "Write", "List", "Tagging")],
     }
-    _write(folders["objects"] / "s3.json", json.dumps({"identities": [identity]}), ROOT)
+    _write(folders["objects"] / "s3.json", json.dumps({"identities": [identity]}), SEAWEED)
     _write(folders["grafana"] / "password", secrets.token_urlsafe(16), GRAFANA)
     authority, chain, key = _certificates()
     _write(client / "ca.pem", authority, ROOT)
