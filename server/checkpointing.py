@@ -65,13 +65,16 @@ class Checkpoints:
 
         Raises Problem of the store, OSError of the disk.
         """
-        here = self._folders.latest_checkpoints(job)
-        folder = self._folders.open_checkpoints(job, attempt)
         if self._blobs is not None:
+            # Before the copy of an older state, which would pass for this attempt's own if fetching broke off.
+            folder = self._folders.checkpoints / job / str(attempt)
+            here = self._folders.latest_checkpoints(job, attempt)
             fetched = fetch(self._blobs, job, folder, newer_than=here)
             if fetched:
                 log.info("checkpoint fetched", job=job, attempt=attempt, of_attempt=fetched)
-        return folder
+                self._folders.forget_checkpoints(job, here)
+                return folder
+        return self._folders.open_checkpoints(job, attempt)
 
     @contextmanager
     def keeping(self, job: str, attempt: int) -> Iterator[Keeper | None]:
@@ -227,6 +230,7 @@ class Keeper:
 
     def _forget(self, kept: set[str]) -> None:
         """Removes the states before this one, those of attempts before too."""
+        self._digests = kept  # before any goes: one that is gone must not count as sent if this breaks off
         for blob in list(self._blobs.list(prefix_of(self._job))):
             attempt, name = blob.key.split("/")[2:4]
             mine = attempt == str(self._attempt)
@@ -234,7 +238,6 @@ class Keeper:
                 continue
             if mine or int(attempt) < self._attempt:
                 self._blobs.delete(blob.key)
-        self._digests = kept
 
 
 def _facts(folder: Path) -> _Facts:

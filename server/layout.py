@@ -77,14 +77,20 @@ class DataDir:
         except OSError:  # written to while it was read: begin anew
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for attempt_before in before[1:]:
-            shutil.rmtree(self.checkpoints / job / str(attempt_before), ignore_errors=True)
+        if before:
+            self.forget_checkpoints(job, before[0])
         return folder
 
-    def latest_checkpoints(self, job: str) -> int:
-        """The latest attempt of a job that left a checkpoint on this machine, 0 where none did."""
+    def latest_checkpoints(self, job: str, before: int) -> int:
+        """The latest attempt before one that left a checkpoint on this machine, 0 where none did."""
         attempts = (self.checkpoints / job).glob("[0-9]*")
-        return max((int(p.name) for p in attempts if any(p.iterdir())), default=0)
+        return max((int(p.name) for p in attempts if int(p.name) < before and any(p.iterdir())), default=0)
+
+    def forget_checkpoints(self, job: str, before: int) -> None:
+        """Removes those of the attempts before one."""
+        for path in (self.checkpoints / job).glob("[0-9]*"):
+            if int(path.name) < before:
+                shutil.rmtree(path, ignore_errors=True)
 
     def close_checkpoints(self, job: str) -> None:
         """Removes those of all attempts."""

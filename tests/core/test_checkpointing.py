@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -82,6 +83,52 @@ def test_the_state_at_hand_is_preferred_where_it_is_as_new(one: Machine, two: Ma
     write(folder / "a", "two went on")
     keeper.send()
     assert held(one.checkpoints.open("j", 4)) == {"a": "two went on"}
+
+
+def test_a_fetch_that_broke_off_leaves_no_older_state_in_place_of_the_newest(
+    one: Machine, two: Machine, blobs: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for the same attempt, which asks again, nor for the next one, after a kill."""
+    folder, keeper = one.keeper(1)
+    write(folder / "a", "old")
+    keeper.send()
+    folder, keeper = two.keeper(2)
+    write(folder / "a", "new")
+    keeper.send()
+
+    def break_off(key: str) -> BinaryIO:
+        raise Problem("STORE_UNAVAILABLE", "the bucket is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs, "open", break_off)
+        for attempt in (3, 4):
+            with pytest.raises(Problem):
+                one.checkpoints.open("j", attempt)
+    assert held(one.checkpoints.open("j", 4)) == {"a": "new"}
+    assert held(one.checkpoints.open("j", 4)) == {"a": "new"}, "asked again, for another reason"
+
+
+def test_a_file_that_was_removed_is_sent_again(
+    one: Machine, two: Machine, blobs: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, keeper = one.keeper(1)
+    write(folder / "a", "same")
+    keeper.send()
+    write(folder / "a", "other")
+    delete = blobs.delete
+
+    def delete_and_break_off(key: str) -> None:
+        delete(key)
+        if not key.endswith(".json"):
+            raise Problem("STORE_UNAVAILABLE", "the bucket is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs, "delete", delete_and_break_off)
+        with pytest.raises(Problem):
+            keeper.send()
+    write(folder / "a", "same")
+    keeper.send()
+    assert held(two.checkpoints.open("j", 2)) == {"a": "same"}
 
 
 def test_a_state_that_was_half_sent_is_never_taken(one: Machine, two: Machine, blobs: LocalBlobStore) -> None:
