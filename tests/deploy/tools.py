@@ -22,6 +22,9 @@ def build(name: str, folder: Path) -> Path:
     """A tool's binary; compiling helm takes minutes where Go's cache is empty."""
     if shutil.which("go") is None:
         unavailable("Go is not here")
+    here = subprocess.run(["go", "env", "GOVERSION"], cwd=FOLDER, capture_output=True, text=True)
+    if here.returncode:
+        unavailable(here.stderr.strip())  # too old, and not allowed to fetch another
     binary = folder / name
     done = subprocess.run(
         ["go", "build", "-o", binary, NAMES[name]], cwd=FOLDER, capture_output=True, text=True, timeout=550

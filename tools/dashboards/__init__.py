@@ -20,9 +20,6 @@ DASHBOARDS: tuple[Dashboard, ...] = (
     store.DASHBOARD,
 )
 
-NOT_SHOWN: Mapping[str, str] = {}
-"""Metrics of docs/metrics.md that no dashboard shows, with the reason."""
-
 
 def files() -> dict[str, str]:
     """The text of every file, by its name."""
