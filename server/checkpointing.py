@@ -66,7 +66,7 @@ class Checkpoints:
         Raises Problem of the store, OSError of the disk.
         """
         if self._blobs is not None:
-            # Before the copy of an older state, which would pass for this attempt's own if fetching broke off.
+            # Before an older state is copied, which would pass for this attempt's own if fetching broke off.
             folder = self._folders.checkpoints / job / str(attempt)
             here = self._folders.latest_checkpoints(job, attempt)
             fetched = fetch(self._blobs, job, folder, newer_than=here)

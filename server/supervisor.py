@@ -64,11 +64,6 @@ class Supervisor:
             self._thread.join()
 
     @property
-    def alive(self) -> int:
-        """Worker processes that run."""
-        return sum(slot.process is not None and slot.process.returncode is None for slot in self._slots)
-
-    @property
     def restarts(self) -> dict[str, int]:
         """By slot, how often its worker was started again."""
         return {slot.config.slot: slot.restarts for slot in self._slots}
