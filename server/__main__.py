@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import time
@@ -18,7 +19,6 @@ from kohort.problem import Problem
 from server import logs
 from server.identities import ROLES, create_token
 from server.settings import Settings, from_flags
-from server.slots import parse_slots
 
 STOPPED = 3
 """The exit status of a server that a second signal ended before it had drained."""
@@ -60,6 +60,8 @@ def main(arguments: Sequence[str]) -> int:
                 return 2
     except ValidationError as error:
         for entry in error.errors(include_url=False, include_input=False):
+            if entry["type"] == "default_factory_not_called":
+                continue  # follows from another that is told
             where = ".".join(map(str, entry["loc"])) or "settings"
             sys.stderr.write(f"{where}: {entry['msg'].removeprefix('Value error, ')}\n")
         return 2
@@ -112,7 +114,8 @@ def worker(arguments: Sequence[str]) -> int:
     # Asked for here alone: the default, and what the environment says, are a server's on this machine.
     parser.add_argument("--metrics-port", type=int, default=-1)
     flags, rest = parser.parse_known_args(arguments)
-    parse_slots(flags.slot)
+    if re.fullmatch(r"(cpu|cuda):[0-9]{1,4}", flags.slot) is None:
+        parser.error("--slot must look like cpu:0 or cuda:0")
     settings = from_flags([*rest, "--devices", ""])
     logs.configure(settings.log_level, settings.log_format)
     with contextlib.ExitStack() as closing:

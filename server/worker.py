@@ -164,7 +164,6 @@ class Worker:
 
     def _run(self) -> None:
         config = self.config
-        self._store.check_version()
         place = BlobPlace(**config.blobs)
         if not place.url and not self._folders.blobs.is_dir():
             # It would fail every job of the queue, one by one, for bytes that are elsewhere.
@@ -172,6 +171,7 @@ class Worker:
                 "STORE_UNAVAILABLE",
                 "data_dir is not the server's, or is not mounted; a machine without it needs blob_url",
             )
+        self._store.check_version()
         self._folders.prepare()
         settle_key(self._folders.patient_key, self._store.deployment, make=not place.url)
         if config.signing_key_file:
