@@ -35,7 +35,7 @@ class LocalServer:
         self._environment = {**os.environ, "PYTHONPATH": packages, **(environment or {})}
 
     def start(self, timeout: float = 60) -> Self:
-        """Starts it and waits until it answers. Raises RuntimeError, with its log, when it does not."""
+        """Starts it and waits until it answers. Raises RuntimeError, with its log, and ends it otherwise."""
         ready = self.folder / "address"
         ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", "server", "--port", "0", "--metrics-port", "0"]
@@ -43,10 +43,16 @@ class LocalServer:
         with self._log.open("ab") as log:
             self.popen = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
         end = time.monotonic() + timeout
-        while not ready.exists():
-            if self.popen.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"the server did not start; its log:\n{self.log()}")
-            time.sleep(0.05)
+        try:
+            while not ready.exists():
+                if self.popen.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"the server did not start; its log:\n{self.log()}")
+                time.sleep(0.05)
+        except BaseException:
+            self.popen.kill()
+            self.popen.wait()
+            self.popen = None
+            raise
         self.address = ready.read_text().strip()
         return self
 
@@ -69,11 +75,7 @@ class LocalServer:
         return self.folder / "server.log"
 
     def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except RuntimeError:
-            self.stop()
-            raise
+        return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

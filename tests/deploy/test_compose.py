@@ -220,31 +220,30 @@ def test_the_secrets_open_everything(made: Path, postgres: str, objects: Seaweed
     filer = f"http://127.0.0.1:{objects._ports['filer']}"
     for bucket in ("kohort", "another", "another"):  # there, made, there: the same to those who wait for it
         assert script("bucket").main(filer, bucket) == 0
-    server = LocalServer(tmp_path, "--devices", "", environment=environment("server")).start()
+    server = LocalServer(tmp_path, "--devices", "", environment=environment("server"))
     command = [sys.executable, "-m", "server", *SERVICES["worker"]["command"]]
     command[command.index("--metrics-port") + 1] = "0"
-    with (tmp_path / "worker.log").open("wb") as log:
+    with server, (tmp_path / "worker.log").open("wb") as log:
         worker = psutil.Popen(
             [*command, f"--data-dir={tmp_path / 'elsewhere'}"],
             cwd=ROOT, env={**os.environ, **here, **environment("worker")}, stdout=log, stderr=log,
         )  # fmt: skip
-    try:
-        health = [sys.executable, "-m", "server", "health", f"--address={server.address}", "--timeout=20"]
-        for flags in ([], [f"--ca={made / 'client' / 'ca.pem'}", "--service=kohort.v1.SamplingService"]):
-            done = subprocess.run(
-                [*health, *flags], env={**os.environ, **here, **environment("server")},
-                cwd=ROOT, capture_output=True, text=True,
-            )  # fmt: skip
-            assert (done.returncode, done.stdout.strip()) == (0, "SERVING"), done.stdout + done.stderr
-        trust = kohort.TLS(root_certificates=made / "client" / "ca.pem")
-        token = (made / "client" / "token").read_text()
-        with kohort.Client(server.address, tls=trust, token=token) as client:
-            model = client.train(client.upload(HEART, table="heart"), trainer="independent").result()
-            assert len(client.sample(model, 50)) == 50
-        wrong = kohort.Client(server.address, tls=trust, token=f"{token[:-4]}0000")
-        with wrong as stranger, pytest.raises(kohort.Unauthenticated):
-            stranger.capabilities()
-    finally:
-        worker.terminate()
-        worker.wait(60)
-        assert server.stop() == 0, server.log()
+        try:
+            health = [sys.executable, "-m", "server", "health", f"--address={server.address}", "--timeout=20"]
+            for flags in ([], [f"--ca={made / 'client' / 'ca.pem'}", "--service=kohort.v1.SamplingService"]):
+                done = subprocess.run(
+                    [*health, *flags], env={**os.environ, **here, **environment("server")},
+                    cwd=ROOT, capture_output=True, text=True,
+                )  # fmt: skip
+                assert (done.returncode, done.stdout.strip()) == (0, "SERVING"), done.stdout + done.stderr
+            trust = kohort.TLS(root_certificates=made / "client" / "ca.pem")
+            token = (made / "client" / "token").read_text()
+            with kohort.Client(server.address, tls=trust, token=token) as client:
+                model = client.train(client.upload(HEART, table="heart"), trainer="independent").result()
+                assert len(client.sample(model, 50)) == 50
+            wrong = kohort.Client(server.address, tls=trust, token=f"{token[:-4]}0000")
+            with wrong as stranger, pytest.raises(kohort.Unauthenticated):
+                stranger.capabilities()
+        finally:
+            worker.terminate()
+            worker.wait(60)

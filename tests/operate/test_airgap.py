@@ -15,6 +15,8 @@ import pytest
 from tests.core.support import unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
+# The wheels are hundreds of megabytes, where no cache has them.
+pytestmark = pytest.mark.timeout(900)
 
 # What docs/operations.md tells the operator to do, then a server and a client of it; all on loopback.
 INSTALL = """
@@ -73,7 +75,6 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_an_installation_without_a_network(wheelhouse: Path, tmp_path: Path) -> None:
     alone = ["unshare", "--net", "--map-root-user"]
     if shutil.which("ip") is None or subprocess.run([*alone, "true"], check=False).returncode:

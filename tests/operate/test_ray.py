@@ -151,7 +151,7 @@ def test_a_job_for_a_gpu_waits_until_there_is_one_and_holds_nobody_up(
     assert finish(client, client.train(dataset, trainer="slow", seed=1, steps=5, device="cpu")) == ONCE
     assert waits.refresh().state is States.QUEUED
     unwanted = client.train(dataset, trainer="slow", seed=1, steps=5, device="cuda")
-    until(lambda: site.server.log().count('"kind": "cuda"') == 2, "a task for the second")
+    until(lambda: site.server.log().count('"kind": "cuda"') >= 2, "a task for the second")
     unwanted.cancel()
     withdrawn = '"error": "TaskCancelledError"'
     until(lambda: withdrawn in site.server.log(), "the task of the second to be withdrawn")
@@ -184,7 +184,7 @@ def test_two_dispatchers_do_nothing_twice(site: Site, client: kohort.Client) -> 
         assert [finish(client, job) for job in jobs] == [ONCE] * 3, site.said()
         other.terminate()
         assert other.wait(60) == 0
-        assert len(site.presences()) == 2
+        until(lambda: len(site.presences()) == 2, "only the server's to answer")
     finally:
         other.kill()
         other.wait()

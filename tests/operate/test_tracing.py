@@ -55,6 +55,7 @@ def ids(spans: list[Seen]) -> dict[str, Seen]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_study_is_one_trace(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.json"
     token = create_token(tokens, "tenantqx7", "drqx7", ["admin"])
