@@ -55,11 +55,10 @@ def store(database_url: str) -> Iterator[Store]:
 def weed() -> Iterator[SeaweedFS]:
     """A real S3 store. Who stops it starts it again."""
     folder = Path(tempfile.mkdtemp(prefix="kohort-s3-", dir="/tmp"))
-    store = SeaweedFS(folder)
     try:
-        yield store.start()
+        with SeaweedFS(folder) as store:
+            yield store
     finally:
-        store.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

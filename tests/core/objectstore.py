@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from server.blobs import BlobPlace
 from tests.core.support import free_ports, unavailable
@@ -93,7 +94,7 @@ class SeaweedFS:
         url = f"s3://{self.bucket}/{prefix}"
         return BlobPlace(url, self.endpoint, self.region, str(self.credentials(credentials)))
 
-    def start(self) -> SeaweedFS:
+    def start(self) -> Self:
         """Starts it and returns when the bucket takes objects."""
         assert self._process is None
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -114,9 +115,18 @@ class SeaweedFS:
                 self.stop()
                 if not left:
                     raise
+            except BaseException:
+                self.stop()
+                raise
             else:
                 return self
         raise AssertionError
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """Ends it at once, as a power cut would: it outlives a SIGTERM."""

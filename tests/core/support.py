@@ -178,6 +178,14 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
 def lives(pid: int) -> bool:
     """Whether a process runs (a zombie does not)."""
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+        return alive(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether this very process still runs."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

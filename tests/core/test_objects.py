@@ -32,11 +32,8 @@ def blobs(bucket: BlobPlace) -> ObjectStore:
 @pytest.fixture
 def own_weed(tmp_path: Path) -> Iterator[SeaweedFS]:
     """A store that a test may stop."""
-    store = SeaweedFS(tmp_path / "weed")
-    try:
-        yield store.start()
-    finally:
-        store.stop()
+    with SeaweedFS(tmp_path / "weed") as store:
+        yield store
 
 
 def file(path: Path, data: bytes) -> Path:

@@ -196,10 +196,8 @@ def objects(made: Path, tmp_path: Path) -> Iterator[SeaweedFS]:
     (identity,) = json.loads((made / "objects" / "s3.json").read_text())["identities"]
     (pair,) = identity["credentials"]
     store.access_key, store.secret_key = pair["accessKey"], pair["secretKey"]
-    try:
-        yield store.start()
-    finally:
-        store.stop()
+    with store:
+        yield store
 
 
 @pytest.mark.slow

@@ -283,8 +283,7 @@ class Cluster:
 
     def _start_objects(self, closing: ExitStack) -> None:
         self.store = SeaweedFS(self.folder / "objects", self.objects.address, self.objects.outside)
-        closing.callback(self.store.stop)
-        self.store.start()
+        closing.enter_context(self.store)
         self.store.credentials(self.folder / "keys" / "objects")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import psycopg
 
+from tests.core.support import alive
 from tests.drill.cluster import Cluster
 from tests.drill.journal import Journal
 from tests.drill.network import Machine
@@ -182,7 +183,7 @@ class Load:
     def await_end_of(self, children: Iterable[psutil.Process], machine: Machine) -> None:
         """Until the processes of an attempt are gone."""
         begun = time.monotonic()
-        self.until(lambda: not any(map(_lives, children)), f"the child on {machine.name} to end")
+        self.until(lambda: not any(map(alive, children)), f"the child on {machine.name} to end")
         self.say(f"the child on {machine.name} is gone after {time.monotonic() - begun:.1f} s")
 
     def front_of(self, client: Machine) -> Machine:
@@ -202,10 +203,3 @@ class Load:
     def give_up(self) -> None:
         """Ends what waits."""
         self._giving_up.set()
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -11,7 +11,7 @@ import psutil
 
 import kohort
 from examples.local_server import LocalServer
-from tests.core.support import until
+from tests.core.support import alive, until
 
 SLOW = "slow=tests.e2e.slow_trainer:SlowTrainer"
 
@@ -50,13 +50,6 @@ class Server(LocalServer):
         self.popen = None
         until(lambda: not any(alive(p) for p in below), "everything the server started to end")
         return below
-
-
-def alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def training_child(server: Server) -> psutil.Process:

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 import kohort
-from tests.core.support import until
+from tests.core.support import alive, until
 from tests.e2e.conftest import HEART
-from tests.e2e.harness import Server, Wire, alive, training_child, worker
+from tests.e2e.harness import Server, Wire, training_child, worker
 
 
 def start(server: Server, steps: int = 60, **more: object) -> str:

@@ -16,9 +16,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import kohort
 from server.store import Store
-from tests.core.support import until
+from tests.core.support import alive, until
 from tests.e2e.conftest import HEART
-from tests.e2e.harness import SLOW, Server, alive
+from tests.e2e.harness import SLOW, Server
 from tests.operate.cluster import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
