@@ -140,10 +140,13 @@ class Metrics:
 
         self.release_state = new.gauge(
             "kohort_release_state",
-            "Models by what the release gate says of them.",
+            "Models by what the release gate says of them; NaN until they were first counted.",
             "state",
             known=[RELEASE_STATES],
         )
+        # Served before the database is asked: after a 0 a restart would look as if models had been locked.
+        for state in RELEASE_STATES:
+            self.release_state.labels(state).set(math.nan)
         self.evaluations = new.counter(
             "kohort_evaluations_total",
             "Evaluations that ended, of trainings and by themselves.",

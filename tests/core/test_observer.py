@@ -215,6 +215,8 @@ async def test_releases_are_counted_by_policy_report_and_override(
             if counted(metrics, "kohort_release_state", state=state)
         }
 
+    # Nobody has looked: a zero would be a claim.
+    assert all(math.isnan(counted(metrics, "kohort_release_state", state=state)) for state in RELEASE_STATES)
     assert await states() == {"OPEN": 1, "LOCKED": 2}
     assert counted(metrics, "kohort_evaluation_headline", metric="inference_risk") == 0.5
     store.releases.override(ADA, models[1].id, State.OPEN_WITH_WARNING, "by design")
