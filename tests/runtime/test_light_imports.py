@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from tests.interpreter import python
 from tests.runtime import parts
 
 FORBIDDEN = ("grpc", "google", "pandas", "pyarrow", "torch", "onnx", "sqlalchemy")
@@ -25,14 +24,6 @@ import importlib.util
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *a: None if name.partition('.')[0] in FORBIDDEN else find(name, *a)
 """
-
-
-def python(code: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 MODULES = ["columns", "bundle", "noise", "programs", "csvio", "graphcheck", "sessions"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from kohort.v1 import capabilities_pb2, training_pb2
 from server import logs
 from server.settings import Settings
 from server.tracing import TraceContext, TracingConfig, open_tracing
+from tests.interpreter import python
 from tests.server.conftest import Start, fails
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -124,14 +124,6 @@ class Refuse:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Refuse())
 """
-
-
-def python(code: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_nothing_of_it_is_loaded_where_nobody_collects(tmp_path: Path) -> None:
