@@ -1,6 +1,7 @@
 """One sample from several servers: the same as from one, whatever happens to them on the way."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
 
@@ -110,6 +111,13 @@ def test_what_a_server_leaves_of_its_part_another_draws(replicas, fakes, after, 
     assert_frame_equal(replicas.sample("models/one", 100, seed=5), whole)
 
 
+def test_a_call_cut_off_by_a_stopping_server_goes_to_another(replicas, fakes):
+    whole = alone(fakes[2], 100, seed=5)
+    for fake in fakes:
+        fake.fail("Sample", Fault(CODE.CANCELLED, after=1))
+    assert_frame_equal(replicas.sample("models/one", 100, seed=5), whole)
+
+
 def test_a_server_that_is_gone_for_good_is_done_without(replicas, fakes):
     batches = replicas.sample_batches("models/one", 2000, seed=5)
     digest = ContentDigest()
@@ -183,6 +191,27 @@ def test_a_part_is_put_aside_for_an_earlier_one(open_replicas, fakes):
     assert digest_of([first, *rest]) == expected
 
 
+def test_a_whole_part_is_not_put_aside(open_replicas, fakes):
+    """Though more waits than may, and an earlier part is there to be drawn."""
+    fakes = fakes[:2]
+    whole, go, others = alone(fakes[0], 80, seed=5), threading.Event(), threading.Event()
+
+    def hold(response):
+        if response.HasField("batch"):
+            others.set() if response.batch.first_unit else go.wait(30)
+
+    for fake in fakes:
+        fake.tamper = hold
+    replicas = open_replicas(fakes, ahead_bytes=1, part_units=10)
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(replicas.sample, "models/one", 80, seed=5, timeout=60)
+        assert others.wait(30)
+        holder = next(f for f in fakes if any(r.start_unit == 0 for r in f.requests("Sample")))
+        pool.submit(holder.server.stop, 0)
+        go.set()
+        assert_frame_equal(reading.result(), whole)
+
+
 def test_leaving_the_iteration_ends_the_streams(replicas, fakes):
     batches = replicas.sample_batches("models/one", 10_000_000, seed=1)
     next(batches)
@@ -216,6 +245,19 @@ def test_another_model_is_refused(open_replicas, fakes):
     for allowed in (True, False):
         with pytest.raises(kohort.ReplicasDiffer, match="content_digest"):
             open_replicas(fakes, same_runtime=allowed).sample("models/one", 2000, seed=5)
+
+
+def test_servers_behind_one_name_are_told_apart(fakes):
+    fakes[1].fingerprint = "cpu-2"
+    with kohort.Client(fakes[0].target) as one, kohort.Client(fakes[1].target) as two:
+        two.target = one.target
+        asked = [threading.Event(), threading.Event()]
+        for number, fake in enumerate(fakes[:2]):
+            # Each has a part before the other has done its own.
+            fake.tamper = lambda _, n=number: asked[n].set() or asked[1 - n].wait(30)
+        with pytest.raises(kohort.ReplicasDiffer) as caught:
+            kohort.Replicas([one, two], part_units=20).sample("models/one", 40, seed=5)
+    assert sorted(caught.value.values.values()) == ["cpu-1", "cpu-2"]
 
 
 def test_a_model_is_found_by_its_content(open_replicas, replicas, fakes):
@@ -268,6 +310,18 @@ def test_an_altered_part_is_refused(replicas, fakes):
     fakes[1].tamper = change
     with pytest.raises(kohort.IntegrityError):
         replicas.sample("models/one", 2000, seed=5)
+
+
+def test_the_last_trailer_is_waited_for(replicas, fakes):
+    def change(response):
+        if response.HasField("trailer"):
+            threading.Event().wait(0.2)  # the rows are all there long before
+            response.trailer.digest = bytes(32)
+
+    for fake in fakes:
+        fake.tamper = change
+    with pytest.raises(kohort.IntegrityError):
+        replicas.sample("models/one", 5, seed=5)
 
 
 def test_the_timeout_covers_all_of_it(replicas, fakes):

@@ -41,11 +41,13 @@ class _Part:
     end: int
     ready: deque[SampleBatch] = field(default_factory=deque)
     failure: RpcError | None = None
+    drawing: bool = True
+    """Whether a thread has it; of a part that is whole, whether its trailer is still to come."""
 
     @property
-    def done(self) -> bool:
-        """Whether nothing more comes."""
-        return self.next == self.end or self.failure is not None
+    def whole(self) -> bool:
+        """Whether all its rows are there."""
+        return self.next == self.end
 
 
 class Drawing:
@@ -124,7 +126,7 @@ class Drawing:
                     return self._whole(batch)
                 if part is not None and part.failure is not None:
                     raise part.failure
-                if part is not None and part.done:
+                if part is not None and part.whole and not part.drawing:
                     del self._parts[self._head]
                     self._head += 1
                     self._changed.notify_all()
@@ -151,7 +153,7 @@ class Drawing:
             except _Aside:
                 self._give_back(part)
             except RpcError as error:
-                if not _passes(error) or part.done:
+                if not _passes(error, client) or part.whole:
                     self._fail_part(part, error)
                 elif self._is_last(number):
                     self._fail(error)
@@ -164,6 +166,8 @@ class Drawing:
             except BaseException as error:
                 self._fail(error)
                 return
+            else:
+                self._let_go(part)
             pause = self._retry.initial_backoff
 
     def _take(self) -> _Part | None:
@@ -173,7 +177,9 @@ class Drawing:
                 index = self._returned[0] if self._returned else self._fresh
                 if index < self._count and (self._held <= self._ahead_bytes or index == self._head):
                     if self._returned:
-                        return self._parts[heapq.heappop(self._returned)]
+                        part = self._parts[heapq.heappop(self._returned)]
+                        part.drawing = True
+                        return part
                     self._fresh += 1
                     return self._new_part(index)
                 self._changed.wait()
@@ -221,8 +227,10 @@ class Drawing:
                 return
             target, first = self._first
         facts = ["content_digest", "runtime_fingerprint"] if self._same_runtime else ["content_digest"]
+        # One name may stand for several servers.
+        other = client.target if client.target != target else f"{target} (again)"
         for fact in facts:
-            values = {target: getattr(first, fact), client.target: getattr(said, fact)}
+            values = {target: getattr(first, fact), other: getattr(said, fact)}
             if len(set(values.values())) > 1:
                 raise ReplicasDiffer(fact, values)
 
@@ -232,6 +240,8 @@ class Drawing:
             while True:
                 if self._over or self._failure is not None:
                     raise _Over
+                if part.whole:
+                    return  # the trailer takes no room
                 if part.index >= self._count:
                     raise _Aside
                 next_in_line = part.index == self._head and not part.ready
@@ -252,13 +262,20 @@ class Drawing:
 
     def _give_back(self, part: _Part) -> None:
         with self._changed:
+            part.drawing = False
             heapq.heappush(self._returned, part.index)
+            self._changed.notify_all()
+
+    def _let_go(self, part: _Part) -> None:
+        with self._changed:
+            part.drawing = False
             self._changed.notify_all()
 
     def _fail_part(self, part: _Part, error: RpcError) -> None:
         """The rows before it are still handed on; those after it nobody needs."""
         with self._changed:
-            if part.next != part.end:  # a break before the trailer costs nothing
+            part.drawing = False
+            if not part.whole:  # a break before the trailer costs nothing
                 part.failure = error
                 self._count = min(self._count, part.index + 1)
             self._changed.notify_all()
@@ -285,8 +302,10 @@ class Drawing:
             self._changed.wait_for(lambda: self._over or self._failure is not None, seconds)
 
 
-def _passes(error: RpcError) -> bool:
+def _passes(error: RpcError, client: Client) -> bool:
     """Whether another server, or this one later, may do better."""
+    if error.code == "CANCELLED":  # by a server that stops in the moment of the call, if not by this side
+        return not client._transport._closed
     return error.code == "UNAVAILABLE" or (
         error.code == "RESOURCE_EXHAUSTED" and error.retry_after is not None
     )
