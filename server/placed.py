@@ -12,7 +12,7 @@ import signal
 import subprocess
 from typing import Any
 
-from server.processes import bury, start_supervised, stop_group, supervised
+from server.processes import bury, hang_up, start_supervised, stop_group, supervised
 
 _LOOK_SECONDS = 0.2
 
@@ -39,9 +39,7 @@ def place(kind: str, worker: str) -> int:
     finally:
         if process.returncode is None:
             bury(process, 0.0)
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
+        hang_up(process)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

@@ -121,6 +121,13 @@ def start_supervised(
     return process
 
 
+def hang_up(process: subprocess.Popen[bytes]) -> None:
+    """Lets go of the lifeline of a process that `start_supervised` started."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+
+
 def stop_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     """Signals a process that leads its group, and all of the group."""
     if process.returncode is None:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 import structlog
 
 from server.dispatcher import DispatcherConfig
-from server.processes import bury, start_supervised, stop_group
+from server.processes import bury, hang_up, start_supervised, stop_group
 from server.worker import WorkerConfig
 
 log = structlog.get_logger(log="supervisor")
@@ -84,7 +84,7 @@ class Supervisor:
         if status is None:
             return
         log.error("worker died", slot=slot.config.slot, status=status)
-        _close(slot.process)
+        hang_up(slot.process)
         slot.process = None
         slot.restarts += 1
         if now - slot.started > _HEALTHY_SECONDS:
@@ -107,12 +107,4 @@ class Supervisor:
         end = time.monotonic() + self._stop_s
         for process in processes:
             bury(process, max(end - time.monotonic(), 0.0))
-            _close(process)
-
-
-def _close(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
-    try:
-        process.stdin.close()
-    except OSError:
-        return
+            hang_up(process)
