@@ -203,6 +203,14 @@ def test_selectors_find_their_pods(objects: dict[str, Objects]) -> None:
                 assert {one[job] for one in services} == {"kohort"}, "the job that rules and panels name"
 
 
+def test_the_test_reaches_the_front_ends_wherever_clients_are(objects: dict[str, Objects]) -> None:
+    things = objects["cluster-values.yaml"]
+    (rule,) = of(things, "NetworkPolicy", "kohort-server")["spec"]["ingress"]
+    own = [peer["podSelector"]["matchLabels"] for peer in rule["from"] if peer.get("podSelector")]
+    (pod,) = (thing for thing in things if thing["kind"] == "Pod")
+    assert any(wanted.items() <= pod["metadata"]["labels"].items() for wanted in own)
+
+
 def test_alert_rules_and_dashboards_are_the_repositorys(objects: dict[str, Objects]) -> None:
     shipped = of(objects["cluster-values.yaml"], "PrometheusRule")["spec"]["groups"]
     written = [
