@@ -74,7 +74,7 @@ def settle_key(path: Path, store: DeploymentStore, *, make: bool) -> None:
     own = hmac.new(key, b"fingerprint", hashlib.sha256).hexdigest()
     if (known or store.settle_patient_key(own)) != own:
         if missing:  # of two that made one at once, this is the second
-            path.unlink()
+            path.unlink(missing_ok=True)  # another of this machine may have done so
         raise ValueError("patient_key_file holds another key than the other machines of this deployment use")
 
 
