@@ -216,7 +216,7 @@ def test_paused_worker_loses(tmp_path: Path) -> None:
     try:
         name = start(server, steps=60)
         paused = worker(server)
-        os.kill(paused.pid, signal.SIGSTOP)
+        pause_between_writes(server, paused.pid)
         try:
             with server.client() as client:
                 job = client.job(name)
