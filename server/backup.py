@@ -79,9 +79,9 @@ def restore(settings: Settings, source: Path) -> Summary:
     """
     try:
         manifest = json.loads((source / MANIFEST).read_bytes())
-        files = dict(manifest["files"])
+        files = {name: (str(told["sha256"]), int(told["size"])) for name, told in manifest["files"].items()}
         revision = str(manifest["revision"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackupError("there is no finished backup: manifest.json is missing or damaged") from error
     if manifest.get("format") != _FORMAT:
         raise BackupError("the backup is of a format that this version does not know")
@@ -96,17 +96,17 @@ def restore(settings: Settings, source: Path) -> Summary:
         for name in names:
             place = places.get(name) or _inside(folders.root, name)
             if place.exists():  # a key that lies outside data_dir, and must be the same
-                if _facts(place) != (files[name]["sha256"], files[name]["size"]):
+                if _facts(place) != files[name]:
                     raise BackupError(f"{name} is there already, and another than the backup's")
                 continue
             draft = place.with_name(f".{place.name}.restoring")
-            if _copy_file(source / name, draft) != (files[name]["sha256"], files[name]["size"]):
+            if _copy_file(source / name, draft) != files[name]:
                 draft.unlink()
                 raise BackupError(f"{name} is not what was backed up")
             draft.replace(place)
     except OSError as error:
         raise BackupError(f"the backup cannot be restored: {error.strerror}") from error
-    return Summary(len(files), sum(f["size"] for f in files.values()), revision)
+    return Summary(len(files), sum(size for _, size in files.values()), revision)
 
 
 def _source(settings: Settings) -> DataDir:

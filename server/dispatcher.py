@@ -8,6 +8,7 @@ The only module that imports Ray, besides a line in `server.placed`.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -37,6 +38,8 @@ RAY = "ray"
 _CONNECT_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+_HUNG_SECONDS = 120.0
+"""Longer than any question to the database may take."""
 
 
 class ClusterUnavailable(Exception):
@@ -181,6 +184,8 @@ class Dispatcher:
         while not self._leaving.is_set():
             if time.monotonic() - self._seen > self._config.lease_s:
                 raise ClusterUnavailable("the Ray cluster was not heard of")
+            # Ray may hang rather than fail: then this process ends, and its supervisor starts another.
+            faulthandler.dump_traceback_later(self._config.lease_s + _HUNG_SECONDS, exit=True)
             try:
                 self.look()
             except Problem as problem:
@@ -277,6 +282,7 @@ class Dispatcher:
 
     def _end(self) -> None:
         """Has all workers leave and waits for them; Ray ends those that stay with this process."""
+        faulthandler.cancel_dump_traceback_later()
         tasks = [task for lane in self._lanes for task in lane.tasks]
         for task in tasks:
             self._cancel(task)

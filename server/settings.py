@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     otlp_ca: Path | None = None
     """PEM authorities of the collector, for an `https` endpoint; without it the usual ones."""
     otlp_headers_file: Path | None = None
-    """File of `name: value` lines, such as a token, that go with every export."""
+    """File of `name: value` lines, such as a token, that go with every export; not open to all users."""
     trace_sample_ratio: float = Field(1.0, ge=0, le=1)
     """Share of the traces begun here that are recorded; of a client's trace the client decides."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -161,12 +161,14 @@ def open_tracing(config: TracingConfig, service: str, instance: str) -> Tracing:
             raise
         raise ValueError("otlp_endpoint needs the extra: pip install 'kohort-server[otel]'") from error
     ca = Path(config.ca).read_bytes() if config.ca else None
-    headers = _headers(Path(config.headers_file).read_text("utf-8")) if config.headers_file else ()
+    headers = _headers(Path(config.headers_file)) if config.headers_file else ()
     return Exporting(config.endpoint, config.sample_ratio, service, instance, ca, headers)
 
 
-def _headers(text: str) -> tuple[tuple[str, str], ...]:
-    lines = [line.strip() for line in text.splitlines()]
+def _headers(path: Path) -> tuple[tuple[str, str], ...]:
+    if path.stat().st_mode & 0o007:
+        raise ValueError("otlp_headers_file must not be open to all users of the machine: chmod o=")
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     found = []
     for line in filter(None, lines):
         name, colon, value = line.partition(":")

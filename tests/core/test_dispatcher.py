@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -149,3 +151,23 @@ def test_tasks_that_come_to_nothing_are_repeated_ever_more_seldom(
     desk.look()
     desk.look()
     assert desk.kinds()[-1] == "cpu", "one that found its job makes all good again"
+
+
+_HANGS = """
+import sys, time
+from server import dispatcher
+dispatcher._HUNG_SECONDS = 0.2
+one = dispatcher.Dispatcher(dispatcher.DispatcherConfig(sys.argv[1], "", ("cpu",), lease_s=0.1))
+one._seen = float("inf")
+one.look = lambda: time.sleep(60)
+one._dispatch()
+"""
+
+
+def test_a_dispatcher_that_hangs_in_ray_ends(store: Store, database_url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _HANGS, database_url], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 1
+    assert "Timeout" in done.stderr
+    assert "in _dispatch" in done.stderr

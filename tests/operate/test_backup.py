@@ -170,7 +170,9 @@ def test_restore_puts_nothing_over_anything(home: Home, tmp_path: Path) -> None:
     restore(other, tmp_path / "backup")
 
 
-@pytest.mark.parametrize("what", ["blob", "database", "missing", "traversal", "format", "manifest"])
+@pytest.mark.parametrize(
+    "what", ["blob", "database", "missing", "traversal", "format", "manifest", "entry", "files"]
+)
 def test_a_damaged_backup_is_refused(home: Home, tmp_path: Path, what: str) -> None:
     home.model()
     folder = tmp_path / "backup"
@@ -190,6 +192,10 @@ def test_a_damaged_backup_is_refused(home: Home, tmp_path: Path, what: str) -> N
             manifest["format"] = 2
         case "manifest":
             manifest = "half"
+        case "entry":
+            manifest["files"]["kohort.db"] = {"sha256": "", "size": None}
+        case "files":
+            manifest["files"] = ["kohort.db"]
     (folder / MANIFEST).write_text(json.dumps(manifest))
     settings = Settings(data_dir=tmp_path / "again")
     with pytest.raises(BackupError):

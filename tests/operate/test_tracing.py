@@ -299,6 +299,7 @@ def test_spans_go_by_tls_with_the_headers(tmp_path: Path) -> None:
     key, chain = authority.issue("collector", LOOPBACK)
     (tmp_path / "ca.pem").write_bytes(pem(authority.certificate))
     (tmp_path / "headers").write_text("Authorization: Bearer abc:def\n\nx-scope: hospital\n")
+    (tmp_path / "headers").chmod(0o600)
     credentials = grpc.ssl_server_credentials([(key, chain)])
     with Collector(credentials) as collector:
         config = TracingConfig(collector.url, 1.0, str(tmp_path / "ca.pem"), str(tmp_path / "headers"))

@@ -180,6 +180,10 @@ def test_files_that_cannot_be_used_are_told(tmp_path: Path) -> None:
         open_tracing(TracingConfig("https://127.0.0.1:1", ca=str(tmp_path / "none")), "kohort", "1")
     headers = tmp_path / "headers"
     headers.write_text("no colon, but secret")
+    headers.chmod(0o644)
+    with pytest.raises(ValueError, match="otlp_headers_file must not be open"):
+        open_tracing(TracingConfig("http://127.0.0.1:1", headers_file=str(headers)), "kohort", "1")
+    headers.chmod(0o640)
     with pytest.raises(ValueError, match="name: value") as caught:
         open_tracing(TracingConfig("http://127.0.0.1:1", headers_file=str(headers)), "kohort", "1")
     assert "secret" not in str(caught.value)
