@@ -45,8 +45,10 @@ class LocalServer:
         end = time.monotonic() + timeout
         try:
             while not ready.exists():
-                if self.popen.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(f"the server did not start; its log:\n{self.log()}")
+                status = self.popen.poll()
+                if status is not None or time.monotonic() > end:
+                    why = "in time" if status is None else f"and ended with status {status}"
+                    raise RuntimeError(f"the server did not start {why}; its log:\n{self.log()}")
                 time.sleep(0.05)
         except BaseException:
             self.popen.kill()

@@ -138,9 +138,8 @@ def test_taken_port(fresh: Server, tmp_path: Path) -> None:
     data = tmp_path / "second"
     data.mkdir()
     second = Server(data, "--port", fresh.address.rpartition(":")[2])
-    with pytest.raises(RuntimeError, match="port"):
+    with pytest.raises(RuntimeError, match=r"status 1; [^$]*the port is taken"):
         second.start()
-    assert second.stop() != 0
 
 
 def test_client_cut_while_uploading(fresh: Server, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.e2e.harness import Server
 
 def test_a_server_that_does_not_start_in_time_is_ended(tmp_path: Path) -> None:
     server, before = Server(tmp_path), psutil.Process().children()
-    with pytest.raises(RuntimeError, match="did not start"):
+    with pytest.raises(RuntimeError, match="did not start in time"):
         server.start(timeout=0)
     assert psutil.Process().children() == before
     assert server.stop() == 0
