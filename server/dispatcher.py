@@ -38,6 +38,7 @@ RAY = "ray"
 _CONNECT_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+_ASKING_SECONDS = 2.0
 _HUNG_SECONDS = 120.0
 """Longer than any question to the database may take."""
 
@@ -283,12 +284,13 @@ class Dispatcher:
     def _end(self) -> None:
         """Has all workers leave and waits for them; Ray ends those that stay with this process."""
         faulthandler.cancel_dump_traceback_later()
-        tasks = [task for lane in self._lanes for task in lane.tasks]
-        for task in tasks:
-            self._cancel(task)
-        if tasks:
-            references = [task.reference for task in tasks]
-            self._ray.wait(references, num_returns=len(references), timeout=self._config.stop_s)
+        left = [task.reference for lane in self._lanes for task in lane.tasks]
+        end = time.monotonic() + self._config.stop_s
+        while left and time.monotonic() < end:
+            # More than once: it is an exception there, which may be lost where nobody can catch one.
+            for reference in left:
+                self._ray.cancel(reference, force=False)
+            _, left = self._ray.wait(left, num_returns=len(left), timeout=_ASKING_SECONDS)
         self.close()
         self._ray.shutdown()
 

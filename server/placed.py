@@ -32,10 +32,11 @@ def place(kind: str, worker: str) -> int:
     slot = "cpu:*" if kind == "cpu" else f"cuda:{_own_gpu()}"
     process = start_supervised("server.placed", {"slot": slot, "id": worker})
     try:
-        return _wait(process)
-    except KeyboardInterrupt:  # Ray's way to cancel
-        stop_group(process, signal.SIGTERM)
-        return _wait(process)
+        while True:
+            try:
+                return _wait(process)
+            except KeyboardInterrupt:  # Ray's way to cancel, perhaps more than once
+                stop_group(process, signal.SIGTERM)
     finally:
         if process.returncode is None:
             bury(process, 0.0)

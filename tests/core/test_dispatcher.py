@@ -30,6 +30,9 @@ class Ray:
         self.submitted: list[tuple[str, str, dict[str, Any]]] = []
         self.results: dict[int, int | RayError] = {}
         self.cancelled: list[int] = []
+        self.deaf: list[int] = []
+        """Whose first cancellation gets lost."""
+        self.ends_when_cancelled = False
 
     def remote(self, **options: Any) -> Any:
         assert options == {"max_retries": 0}
@@ -55,6 +58,13 @@ class Ray:
     def cancel(self, reference: int, *, force: bool) -> None:
         assert not force, "a worker must be able to give its job back"
         self.cancelled.append(reference)
+        if reference in self.deaf:
+            self.deaf.remove(reference)
+        elif self.ends_when_cancelled:
+            self.results[reference] = 0
+
+    def shutdown(self) -> None:
+        assert len(self.results) == len(self.submitted), "it would end what still works"
 
 
 class Desk:
@@ -67,7 +77,7 @@ class Desk:
             DispatcherConfig(url, "", ("cuda", "cpu"), cpus_per_job=2, max_jobs=3, heartbeat_s=1e9)
         )
         self._dispatcher.attach(self.ray)
-        self.look = self._dispatcher.look
+        self.look, self.end = self._dispatcher.look, self._dispatcher._end
 
     def close(self) -> None:
         self._dispatcher.leave()
@@ -151,6 +161,15 @@ def test_tasks_that_come_to_nothing_are_repeated_ever_more_seldom(
     desk.look()
     desk.look()
     assert desk.kinds()[-1] == "cpu", "one that found its job makes all good again"
+
+
+def test_workers_are_asked_to_leave_until_they_do(store: Store, desk: Desk) -> None:
+    for _ in range(2):
+        add_job(store, device_filter="cpu")
+    desk.look()
+    desk.ray.ends_when_cancelled, desk.ray.deaf = True, [1]
+    desk.end()
+    assert desk.ray.cancelled == [0, 1, 1]
 
 
 _HANGS = """

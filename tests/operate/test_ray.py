@@ -192,7 +192,7 @@ def test_two_dispatchers_do_nothing_twice(site: Site, client: kohort.Client) -> 
 
 def test_a_server_that_stops_takes_its_jobs_back(site: Site) -> None:
     with site.server.client() as client:
-        job = site.running(client)
+        job = site.running(client, 100)
     assert site.server.stop() == 0
     assert not site.workers()
     site.server.start()
