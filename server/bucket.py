@@ -18,6 +18,7 @@ from obstore.store import S3Store
 
 from kohort.problem import Problem
 from server.blobs import BlobExistsError, BlobMissingError, BlobPlace
+from server.secretfiles import read_secret
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Credential
@@ -125,10 +126,8 @@ def _is_loopback(endpoint: str) -> bool:
 def _credential(path: Path) -> S3Credential:
     """Raises ValueError, which quotes nothing of the file."""
     try:
-        if path.stat().st_mode & 0o007:
-            raise ValueError("blob_credentials_file must not be open to all users of the machine: chmod o=")
         parser = configparser.ConfigParser(interpolation=None)
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(read_secret(path, "blob_credentials_file"))
         section = parser["default"]
         return {
             "access_key_id": section["aws_access_key_id"],

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from kohort.problem import Problem
+from server.secretfiles import read_secret
 
 KEY = "traceparent"
 """Its name in the metadata of a call."""
@@ -166,9 +167,7 @@ def open_tracing(config: TracingConfig, service: str, instance: str) -> Tracing:
 
 
 def _headers(path: Path) -> tuple[tuple[str, str], ...]:
-    if path.stat().st_mode & 0o007:
-        raise ValueError("otlp_headers_file must not be open to all users of the machine: chmod o=")
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in read_secret(path, "otlp_headers_file").splitlines()]
     found = []
     for line in filter(None, lines):
         name, colon, value = line.partition(":")
