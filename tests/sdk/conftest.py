@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kohort import AsyncClient, Client, Retry
+from kohort import AsyncClient, Client
 from kohort.cli.main import run
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from fake_parts import QUICK
 from fake_server import Fake
-
-QUICK = Retry(initial_backoff=0.01, max_backoff=0.05, stream_patience=5)
 
 
 class Blocking:

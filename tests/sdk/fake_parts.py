@@ -1,4 +1,4 @@
-"""What the fake server fails with, and the rows that it serves."""
+"""What the fake server fails with, how fast its clients try again, and the rows that it serves."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from kohort import Retry
 from kohort.columns import Array, Batch
 from kohort.schema import Column, Kind, Storage, TableSchema
 
 CODE = grpc.StatusCode
+QUICK = Retry(initial_backoff=0.01, max_backoff=0.05, stream_patience=5)
 
 
 @dataclass

@@ -6,8 +6,7 @@ from contextlib import ExitStack
 from itertools import islice
 
 import pytest
-from conftest import QUICK
-from fake_parts import CODE, Fault
+from fake_parts import CODE, QUICK, Fault
 from fake_server import Fake
 from pandas.testing import assert_frame_equal
 
