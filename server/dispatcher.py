@@ -223,7 +223,7 @@ class Dispatcher:
             self._reap(lane)
         if time.monotonic() - self._beat_at >= self._config.heartbeat_s:
             for lane in self._lanes:
-                self._store.workers.beat(lane.presence)
+                self._store.workers.beat(lane.presence, lane.kind, lane.kind, socket.gethostname())
             self._beat_at = time.monotonic()
         tasks = [task for lane in self._lanes for task in lane.tasks]
         demand = self._store.demand(self._config.kinds, [task.id for task in tasks])

@@ -31,13 +31,16 @@ class Lease:
 class Heart:
     """Renews every `every_s` seconds the worker's presence and the lease of its job.
 
+    `presence` is what `WorkerStore.register` was told: id, slot, kind, host.
     Every `look_s` seconds it looks whether the job is to be stopped, and tries
     again what failed. When no renewal got through for `lease_s` seconds, the lease counts as lost
     without asking: the database may give the job to another worker then.
     """
 
-    def __init__(self, store: Store, worker: str, every_s: float, look_s: float, lease_s: float) -> None:
-        self._store, self._worker = store, worker
+    def __init__(
+        self, store: Store, presence: tuple[str, str, str, str], every_s: float, look_s: float, lease_s: float
+    ) -> None:
+        self._store, self._presence, self._worker = store, presence, presence[0]
         self._every_s, self._look_s, self._lease_s = every_s, min(look_s, every_s), lease_s
         self._beat_at = -every_s
         self._trouble = Trouble(log, "heartbeat failed")
@@ -89,7 +92,7 @@ class Heart:
                 if lease is not None and not lease.lost:
                     lease.cancel = lease.cancel or self._store.leases.stop_asked(lease.job)
                 return
-            self._store.workers.beat(self._worker)
+            self._store.workers.beat(*self._presence)
             if lease is not None and not lease.lost:
                 lease.cancel = self._store.leases.heartbeat(
                     lease.job, lease.attempt, self._worker, self._lease_s

@@ -184,8 +184,9 @@ class Worker:
             return
         config = self.config
         kind, host = config.slot.partition(":")[0], host_id(self._folders.slots)
-        self._store.workers.register(self.id, config.slot, kind, host)
-        heart = Heart(self._store, self.id, config.heartbeat_s, config.poll_s, config.lease_s)
+        presence = (self.id, config.slot, kind, host)
+        self._store.workers.register(*presence)
+        heart = Heart(self._store, presence, config.heartbeat_s, config.poll_s, config.lease_s)
         heart.start()
         log.info("worker started", slot=config.slot, worker=self.id)
         try:

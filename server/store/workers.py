@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from server.records import WorkerRecord
+from server.records import JobState, WorkerRecord
 from server.store.engine import Database, clock
 from server.store.schema import jobs, workers
 
 _KEPT_SECONDS = 24 * 3600.0
+_HELD = (JobState.RUNNING.value, JobState.CANCELLING.value)
 
 
 class WorkerStore:
@@ -20,16 +21,14 @@ class WorkerStore:
     def register(self, worker: str, slot: str, kind: str, host: str) -> None:
         """A worker begins."""
         with self._database.write() as connection:
-            connection.execute(
-                sa.insert(workers).values(
-                    id=worker, slot=slot, kind=kind, host=host, start_time=clock(), seen_time=clock()
-                )
-            )
+            _insert(connection, worker, slot, kind, host)
 
-    def beat(self, worker: str) -> None:
-        """A worker lives."""
+    def beat(self, worker: str, slot: str, kind: str, host: str) -> None:
+        """A worker lives. One that was paused or cut off for so long that it was forgotten is known again."""
         with self._database.write() as connection:
-            connection.execute(sa.update(workers).where(workers.c.id == worker).values(seen_time=clock()))
+            seen = sa.update(workers).where(workers.c.id == worker).values(seen_time=clock())
+            if connection.execute(seen).rowcount == 0:
+                _insert(connection, worker, slot, kind, host)
 
     def leave(self, worker: str) -> None:
         """A worker ends; it holds no job any more."""
@@ -48,8 +47,17 @@ class WorkerStore:
 
     def forget_dead(self) -> int:
         """Drops workers not heard of for a day that hold no job; how many."""
-        holds = sa.exists().where(jobs.c.worker == workers.c.id)
+        # A job that is over, or waits again, still names the worker that it had last.
+        holds = sa.exists().where(jobs.c.worker == workers.c.id, jobs.c.state.in_(_HELD))
         with self._database.write() as connection:
             return connection.execute(
                 sa.delete(workers).where(workers.c.seen_time < clock() - _KEPT_SECONDS, ~holds)
             ).rowcount
+
+
+def _insert(connection: sa.Connection, worker: str, slot: str, kind: str, host: str) -> None:
+    connection.execute(
+        sa.insert(workers).values(
+            id=worker, slot=slot, kind=kind, host=host, start_time=clock(), seen_time=clock()
+        )
+    )

@@ -222,17 +222,6 @@ def test_a_new_worker_of_a_slot_takes_over_at_once(store: Store) -> None:
     assert [store.jobs.get("north", job.id).state for job in others] == [R, R]
 
 
-def test_presence(store: Store) -> None:
-    store.workers.register("a", "cpu:1", "cpu", "host")
-    store.workers.register("b", "cpu:0", "cpu", "host")
-    assert [w.slot for w in store.workers.live(30)] == ["cpu:0", "cpu:1"]
-    assert store.workers.live(0) == []
-    store.workers.beat("a")
-    store.workers.leave("b")
-    assert [w.id for w in store.workers.live(30)] == ["a"]
-    assert store.workers.forget_dead() == 0
-
-
 def test_the_state_machine_has_no_way_out_of_an_end() -> None:
     assert not set(itertools.chain(*FROM.values())) & {S, F, X}
     assert set(FROM) == set(JobState)
