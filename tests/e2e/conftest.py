@@ -24,6 +24,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Server]:
     """A server for a test that kills it."""
-    server = Server(tmp_path, "--lease-seconds", "4", "--heartbeat-seconds", "0.5").start()
+    server = Server(tmp_path).start()
     yield server
     server.stop()

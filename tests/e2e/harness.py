@@ -12,6 +12,7 @@ import psutil
 import kohort
 from examples.local_server import LocalServer
 from tests.core.support import alive, until
+from tests.e2e.slow_trainer import RELEASED
 
 SLOW = "slow=tests.e2e.slow_trainer:SlowTrainer"
 
@@ -23,6 +24,7 @@ class Server(LocalServer):
         quick = {
             "KOHORT_TRAINERS": SLOW,
             "KOHORT_POLL_SECONDS": "0.2",
+            RELEASED: str(data / "released"),
             # Who tests evaluation asks for one.
             "KOHORT_EVALUATION_PROFILE": "none",
         }
@@ -37,6 +39,10 @@ class Server(LocalServer):
     def client(self) -> kohort.Client:
         return kohort.Client(self.address)
 
+    def release(self) -> None:
+        """Lets the jobs of the slow trainer end, however many steps they were to take."""
+        (self.data / "released").touch()
+
     def signal(self, number: signal.Signals) -> None:
         assert self.popen is not None
         self.popen.send_signal(number)
@@ -46,7 +52,7 @@ class Server(LocalServer):
         below = self.process.children(recursive=True)
         assert self.popen is not None
         self.popen.kill()
-        self.popen.wait(10)
+        self.popen.wait(60)
         self.popen = None
         until(lambda: not any(alive(p) for p in below), "everything the server started to end")
         return below
@@ -88,7 +94,7 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._budget: int | None = None
+        self._budgets: dict[bool, int] = {}
         self.cuts = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -96,9 +102,9 @@ class Wire:
     def address(self) -> str:
         return f"127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def cut_after(self, received: int) -> None:
-        """Cuts once so many further bytes came from the server."""
-        self._budget = received
+    def cut_after(self, count: int, *, from_server: bool = True) -> None:
+        """Cuts once so many further bytes came from the server, or from the client."""
+        self._budgets[from_server] = count
 
     def cut(self) -> None:
         self.cuts += 1
@@ -116,12 +122,12 @@ class Wire:
 
     def _breaks(self, data: bytes, from_server: bool) -> bool:
         """Shown what comes before it is passed on: whether it is lost and all is cut instead."""
-        if not from_server or self._budget is None:
+        if from_server not in self._budgets:
             return False
-        self._budget -= len(data)
-        if self._budget > 0:
+        self._budgets[from_server] -= len(data)
+        if self._budgets[from_server] > 0:
             return False
-        self._budget = None
+        del self._budgets[from_server]
         return True
 
     def _reach(self) -> socket.socket:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 from trainers import copula
 from trainers.base import FitRequest, Generator, Hooks, Parameter, ParameterType, Progress, TrainerInfo
+
+RELEASED = "E2E_RELEASED"
+"""The variable that may name a file: once that is there, no further step is taken."""
 
 
 class SlowTrainer:
@@ -26,7 +31,10 @@ class SlowTrainer:
         mark = hooks.checkpoints / "step" if hooks.checkpoints else None
         first = int(mark.read_text()) if mark and mark.exists() else 0
         steps = int(request.parameters["steps"])
+        released = os.environ.get(RELEASED)
         for step in range(first, steps):
+            if released and Path(released).exists():
+                break
             if not request.parameters["deaf"]:
                 hooks.check()
             time.sleep(0.1)
