@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
@@ -31,6 +33,8 @@ from server.store import Store
 ADA = Principal("north", "ada")
 BOB = Principal("north", "bob")
 EVE = Principal("south", "eve")
+_OWN_PORTS = 20_000
+"""From here on: below, Ray gives ports to its workers."""
 SCHEMA = Schema((TableSchema("heart", (Column("age", Kind.INTEGER, Storage.INT64, Handling.MODEL),)),))
 
 
@@ -169,10 +173,30 @@ def until(
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Ports that nothing uses just now; taken all at once, so that they differ."""
+    """Ports that nothing uses just now; taken all at once, so that they differ.
+
+    Below those that the system gives by itself, where there is room: so no connection gets one of them
+    while who is to listen there starts, or starts again.
+    """
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    end = int(given.read_text().split()[0]) if given.exists() else 0
+    own = range(_OWN_PORTS, end)
+    tries = random.SystemRandom().sample(own, len(own)) if len(own) > 1000 else [0] * count
     with ExitStack() as held:
-        listeners = [held.enter_context(socket.create_server((host, 0))) for _ in range(count)]
-        return [int(listener.getsockname()[1]) for listener in listeners]
+        found: list[int] = []
+        while len(found) < count:
+            with suppress(OSError):  # somebody listens there
+                listener = held.enter_context(socket.create_server((host, tries.pop())))
+                found.append(int(listener.getsockname()[1]))
+        return found
+
+
+@contextmanager
+def closed_port(host: str = "127.0.0.1") -> Iterator[int]:
+    """A port that refuses connections, and that nobody else gets as long as the block runs."""
+    with socket.socket() as held:
+        held.bind((host, 0))  # and does not listen
+        yield int(held.getsockname()[1])
 
 
 def lives(pid: int) -> bool:

@@ -36,7 +36,7 @@ class Cluster:
         self.access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
         """The variables that whoever connects needs."""
         # A socket's path is short: not below pytest's folders.
-        self._folder = Path(tempfile.mkdtemp(prefix="kohort-ray-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="kohort-ray-", dir="/tmp"))
         self._environment = {
             **os.environ,
             **environment,
@@ -82,7 +82,7 @@ class Cluster:
             env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=90,
+            timeout=180,
         )
         assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
