@@ -30,7 +30,9 @@ from server.worker import Worker, worker_config
 from tests.core.objectstore import SeaweedFS
 from tests.core.support import until
 from tests.e2e.harness import SLOW, Server
+from tests.operate import gated_trainer
 
+TRAINERS = f"{SLOW},{gated_trainer.NAMED}"
 TABLE = pd.DataFrame({"age": [50 + n % 30 for n in range(200)], "sex": ["f", "m"] * 100})
 
 
@@ -53,7 +55,7 @@ class Machines:
             "--blob-credentials-file": self.place.credentials_file,
             "--patient-key-file": str(self.keys / "patients"),
             "--signing-key-file": str(self.keys / "signing.pem"),
-            "--lease-seconds": "4",
+            "--lease-seconds": "8",
             "--heartbeat-seconds": "0.5",
             "--checkpoint-seconds": "0.3",
             "--poll-seconds": "0.2",
@@ -64,7 +66,7 @@ class Machines:
     def server(self, name: str, **changes: str) -> Server:
         folder = self.root / name
         folder.mkdir()
-        server = Server(folder, *self.flags(**changes), "--devices", "")
+        server = Server(folder, *self.flags(**changes), "--devices", "", env={"KOHORT_TRAINERS": TRAINERS})
         self._ends.callback(server.stop)
         return server.start()
 
@@ -92,7 +94,7 @@ class Machine:
             self.popen = subprocess.Popen(
                 [*command, "--data-dir", str(folder / "var"), *flags],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": packages, "KOHORT_TRAINERS": SLOW},
+                env={**os.environ, "PYTHONPATH": packages, "KOHORT_TRAINERS": TRAINERS},
                 stdout=log,
                 stderr=log,
             )
@@ -124,16 +126,19 @@ def machines(tmp_path: Path, bucket: BlobPlace) -> Iterator[Machines]:
 def test_a_job_goes_on_from_its_checkpoint_when_its_machine_is_lost(machines: Machines) -> None:
     server = machines.server("front")
     first = machines.worker("first")
+    gate = machines.root / "gate"
     with server.client() as client:
-        job = client.train(client.upload(TABLE), trainer="slow", steps=120)
+        job = client.train(client.upload(TABLE), trainer="gated", gate=str(gate))
         blobs = machines.blobs()
         kept = f"checkpoints/{job.name.removeprefix('jobs/')}/1"
 
-        def sent() -> list[str]:
-            return [blob.key for blob in blobs.list(kept) if blob.key.endswith(".json")]
+        def sent() -> bool:
+            lists = [blob.key for blob in blobs.list(kept) if blob.key.endswith(".json")]
+            return any(key >= f"{kept}/00000003.json" for key in lists)
 
-        until(lambda: sent() and sent()[0] >= f"{kept}/00000003.json", "some checkpoints", say=first.said)
+        until(sent, "some checkpoints", say=first.said)
         first.lose_machine()
+        gate.touch()
         second = machines.worker("second")
         model = job.result()
         assert "checkpoint fetched" in second.said()
@@ -192,10 +197,8 @@ def test_health_tells_when_the_bucket_is_gone_and_back(tmp_path: Path) -> None:
             def states() -> set[int]:
                 return {stub.Check(health_pb2.HealthCheckRequest(service=s)).status for s in services}
 
-            serving, not_serving = (
-                health_pb2.HealthCheckResponse.SERVING,
-                health_pb2.HealthCheckResponse.NOT_SERVING,
-            )
+            health = health_pb2.HealthCheckResponse
+            serving, not_serving = health.SERVING, health.NOT_SERVING
             until(lambda: states() == {serving}, "health", say=worker.said)
             dataset = client.upload(TABLE)
             model = client.train(dataset, trainer="slow", steps=1).result()
