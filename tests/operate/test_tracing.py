@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +23,8 @@ from server.records import JobRecord, JobState
 from server.store.schema import jobs
 from server.tracing import Span, TraceContext, Tracing, TracingConfig, open_tracing
 from tests.authority import LOOPBACK, Authority, pem
-from tests.core.support import until
-from tests.core.workers import Bench
+from tests.core.support import closed_port, until
+from tests.core.workers import Bench, gone
 from tests.e2e.conftest import HEART
 from tests.e2e.harness import Server
 from tests.operate.collector import Collector, Seen
@@ -199,12 +198,15 @@ def test_a_killed_child_leaves_its_attempt_in_the_trace(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_the_attempt_of_a_killed_worker_is_told_by_the_next(bench: Bench) -> None:
-    job = asked(bench, steps=3, step_s=0.5)
+    job = asked(bench, steps=10_000, step_s=0.05)
     with Collector() as collector:
         first = bench.worker(otlp_endpoint=collector.url)
         bench.steps(job)
         os.killpg(first.pid, signal.SIGKILL)
         first.wait(30)
+        gone(*bench.pids(job))
+        # The next attempt has nothing left to do.
+        (bench.folders.checkpoints / job.id / "1" / "step").write_text("10000")
         bench.worker(otlp_endpoint=collector.url)
         assert bench.ended(job).state is JobState.SUCCEEDED
         spans = collector.wait(lambda s: _count(s, "job.run"), "the second attempt", bench.said)
@@ -252,12 +254,13 @@ def test_the_phases_that_a_child_invents_are_not_told(bench: Bench) -> None:
 @pytest.mark.slow
 def test_a_collector_that_is_gone_costs_no_job(bench: Bench) -> None:
     first, second = asked(bench), asked(bench)
-    worker = bench.worker(otlp_endpoint=f"http://127.0.0.1:{closed_port()}")
-    for job in (first, second):
-        assert bench.ended(job).state is JobState.SUCCEEDED
-    until(lambda: "spans lost" in bench.said(), "the complaint", say=bench.said)
-    worker.terminate()
-    worker.wait(60)
+    with closed_port() as port:
+        worker = bench.worker(otlp_endpoint=f"http://127.0.0.1:{port}")
+        for job in (first, second):
+            assert bench.ended(job).state is JobState.SUCCEEDED
+        until(lambda: "spans lost" in bench.said(), "the complaint", say=bench.said)
+        worker.terminate()
+        worker.wait(60)
     said = lines_of(bench.said())
     assert [line["reason"] for line in said if line["event"] == "spans lost"] == ["COLLECTOR_UNAVAILABLE"]
     assert not [line for line in said if line["event"] == "library"], said
@@ -265,9 +268,10 @@ def test_a_collector_that_is_gone_costs_no_job(bench: Bench) -> None:
 
 
 async def test_a_collector_that_is_gone_costs_no_call(start: Start) -> None:
-    _, stubs = await start(otlp_endpoint=f"http://127.0.0.1:{closed_port()}")
-    dataset = await stubs.upload()
-    found = await stubs.datasets.GetDataset(dataset_pb2.GetDatasetRequest(name=dataset.name))
+    with closed_port() as port:
+        _, stubs = await start(otlp_endpoint=f"http://127.0.0.1:{port}")
+        dataset = await stubs.upload()
+        found = await stubs.datasets.GetDataset(dataset_pb2.GetDatasetRequest(name=dataset.name))
     assert found.dataset.name == dataset.name
 
 
@@ -326,9 +330,3 @@ class Recording(Tracing):
 
 def _count(spans: list[Seen], name: str) -> int:
     return sum(span.name == name for span in spans)
-
-
-def closed_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
