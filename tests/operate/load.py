@@ -12,6 +12,7 @@ import pytest
 import kohort
 from kohort.conditions import Condition
 from kohort.v1 import sampling_pb2, sampling_pb2_grpc
+from tests.core.support import until
 from tests.operate.stack import Stack
 
 HEART = Path(__file__).resolve().parents[1] / "data" / "heart.csv"
@@ -31,7 +32,7 @@ def drive(stack: Stack) -> None:
         copula = jobs.pop("copula").result()
         samples(stack, client, copula)
         refusals(client, copula)
-        ends(client, jobs)
+        ends(stack, client, jobs)
         tidy(client, stack.folder, copula)
 
 
@@ -55,7 +56,7 @@ def start(client: kohort.Client, dataset: str) -> dict[str, kohort.Job]:
         "copula": client.train(dataset, "copula", seed=1, evaluation="none"),
         "argn": client.train(dataset, "argn", seed=1, epochs=5, evaluation=REPORT, alerts=[told]),
         "fails": client.train(dataset, "slow", seed=1, steps=100, evaluation="none", alerts=[fatal]),
-        "cancelled": client.train(dataset, "slow", seed=1, steps=2000, evaluation="none"),
+        "cancelled": client.train(dataset, "slow", seed=1, steps=10_000, evaluation="none"),
         "slow": client.train(dataset, "slow", seed=1, steps=20, evaluation="none"),
     }
 
@@ -109,12 +110,15 @@ def policy(client: kohort.Client, wanted: kohort.ReleasePolicy) -> Iterator[None
         client.update_release_policy(None)
 
 
-def ends(client: kohort.Client, jobs: dict[str, kohort.Job]) -> None:
+def ends(stack: Stack, client: kohort.Client, jobs: dict[str, kohort.Job]) -> None:
     """Waits for the jobs, and cancels the one that is for that."""
     with pytest.raises(kohort.JobFailed) as failed:
         jobs["fails"].result()
     assert failed.value.reason == "ALERT_STOPPED_TRAINING"
     next(event for event in jobs["cancelled"].events() if isinstance(event.detail, kohort.Progress))
+    # These are told only while a training runs: one that was never scraped has left nothing.
+    training = "count(kohort_train_rows_per_second > 0) and count(kohort_train_eta_seconds > 0)"
+    until(lambda: stack.query(training), "a training to be scraped", say=stack.logs)
     jobs["cancelled"].cancel()
     with pytest.raises(kohort.JobCancelled):
         jobs["cancelled"].result()
