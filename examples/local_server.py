@@ -64,7 +64,7 @@ class LocalServer:
             return 0
         if self.popen.poll() is None and not asked:
             self.popen.terminate()
-        code = self.popen.wait(60)
+        code = self.popen.wait(120)
         self.popen = None
         return code
 

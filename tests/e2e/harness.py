@@ -68,7 +68,7 @@ def training_child(server: Server) -> psutil.Process:
         ]
         return bool(found)
 
-    until(look, "a training child")
+    until(look, "a training child", 120)
     return found[0]
 
 

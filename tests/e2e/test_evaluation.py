@@ -14,7 +14,6 @@ from google.protobuf import json_format
 
 import kohort
 from kohort.v1 import evaluation_pb2
-from tests.core.support import until
 from tests.e2e.harness import Server, training_child
 
 COPYING = "copying=tests.e2e.copying_trainer:CopyingTrainer,slow=tests.e2e.slow_trainer:SlowTrainer"
@@ -24,10 +23,17 @@ TARGET = "Diabetes_binary"
 
 @pytest.fixture(scope="module")
 def evaluating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(
-        tmp_path_factory.mktemp("evaluating"),
-        env={"KOHORT_TRAINERS": COPYING, "KOHORT_EVALUATION_PROFILE": "standard"},
-    ).start()
+    folder = tmp_path_factory.mktemp("evaluating")
+    # Which patients are held out is this key's to say: always the same, so that no verdict is by chance.
+    key = folder / "patients"
+    key.touch(mode=0o600)
+    key.write_bytes(bytes(range(32)))
+    environment = {
+        "KOHORT_TRAINERS": COPYING,
+        "KOHORT_EVALUATION_PROFILE": "standard",
+        "KOHORT_PATIENT_KEY_FILE": str(key),
+    }
+    server = Server(folder, env=environment).start()
     yield server
     server.stop()
 
@@ -155,11 +161,16 @@ def test_the_same_seed_gives_the_same_report(evaluating: Server, honest: str) ->
         assert first.info.metrics == second.info.metrics
 
 
+def await_evaluating(job: kohort.Job) -> None:
+    phases = (event.detail.phase for event in job.events() if isinstance(event.detail, kohort.PhaseStarted))
+    assert "evaluating" in phases
+
+
 @pytest.mark.slow
 def test_a_killed_child_evaluates_again(evaluating: Server, honest: str) -> None:
     with evaluating.client() as client:
         job = client.start_evaluation(honest, targets=(TARGET,))
-        until(lambda: job.refresh().phase == "evaluating", "the evaluation to begin")
+        await_evaluating(job)
         training_child(evaluating).kill()
         assert job.result().info.model == honest
         assert job.refresh().attempt == 2
@@ -170,7 +181,7 @@ def test_a_cancelled_evaluation_leaves_no_report(evaluating: Server, honest: str
     with evaluating.client() as client:
         before = len(list(client.reports(model=honest)))
         job = client.start_evaluation(honest, targets=(TARGET,))
-        until(lambda: job.refresh().phase == "evaluating", "the evaluation to begin")
+        await_evaluating(job)
         job.cancel()
         with pytest.raises(kohort.JobCancelled):
             job.result()

@@ -71,8 +71,8 @@ def test_what_one_patient_has_is_told_nowhere_and_deleted_reports_are_gone(tmp_p
         said = told(server, model.name) + "".join(path.read_text() for path in files.values())
         assert "evaluating" in said, "events were read"
         for secret in (SECRET, *NUMBERS):
-            # Digits behind a point are those of some other number.
-            found = re.search(rf"(?<![\d.]){re.escape(secret)}", said)
+            # Digits behind a point are those of some other number, and ids are hexadecimal.
+            found = re.search(rf"(?<![0-9a-f.]){re.escape(secret)}", said)
             assert not found, said[max(0, found.start() - 200) : found.end() + 50]
         few = client.upload(planted().assign(patient=np.arange(600) % 3), table="few", subject_key="patient")
         with pytest.raises(kohort.JobFailed) as refused:

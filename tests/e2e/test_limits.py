@@ -186,7 +186,7 @@ def trained(table: Table, folder: Path) -> Any:
         seed=7,
         options=asdict(JobOptions()),
     )
-    ended = Attempt(spec, lambda _: None, lambda: None, Grace(), silence_s=60.0).run()
+    ended = Attempt(spec, lambda _: None, lambda: None, Grace(), silence_s=300.0).run()
     assert ended.result is not None, ended
     assert ended.result["type"] == "done", ended.result
     return ended.result
