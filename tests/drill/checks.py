@@ -143,6 +143,7 @@ def wrongs_of_logs(cluster: Cluster) -> Iterator[str]:
 
 def wrongs_of_processes(cluster: Cluster) -> Iterator[str]:
     """Ends everything that serves: it ends well, and nothing is left on its machine but the first process."""
+    cluster.await_workers()
     for machine in [*cluster.clients, *cluster.workers, *cluster.fronts]:
         if machine.name in cluster.running:
             cluster.stop(machine)

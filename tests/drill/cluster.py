@@ -69,6 +69,8 @@ class Cluster:
         """What runs now, by the machine's name."""
         self.statuses: list[tuple[str, int]] = []
         """How what was asked to end did."""
+        self._begun: dict[str, int] = {}
+        """Where in its log what runs now began, by the machine's name."""
 
     @property
     def machines(self) -> dict[str, Machine]:
@@ -112,6 +114,7 @@ class Cluster:
 
     def start(self, machine: Machine) -> Process:
         """Starts what a machine is there for; its log goes on where it was."""
+        self._begun[machine.name] = len(self.said(machine))
         with self.log(machine).open("ab") as log:
             process = machine.start(
                 [sys.executable, *self._command(machine)],
@@ -130,6 +133,16 @@ class Cluster:
                 process = self.running.get(machine.name)
                 if process is not None and not process.runs:
                     self.start(machine)
+
+    def await_workers(self) -> None:
+        """Returns once every worker works: one that still begins would not end well when it is asked to."""
+
+        def work() -> bool:
+            self.tend()
+            told = (self.said(machine)[self._begun[machine.name] :] for machine in self.workers)
+            return all('"worker started"' in said for said in told)
+
+        until(work, "every worker to work", 120)
 
     def await_front(self, machine: Machine) -> None:
         """Returns once a front end that was started serves."""

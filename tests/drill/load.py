@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -18,7 +19,7 @@ from tests.drill.cluster import Cluster
 from tests.drill.journal import Journal
 from tests.drill.network import Machine
 
-_WAIT_SECONDS = 120.0
+_WAIT_SECONDS = 180.0
 _LOST = ("lease lost", "attempt abandoned")
 """What a worker says that was too late."""
 
@@ -172,11 +173,15 @@ class Load:
         self.held.discard(key)
         self.cluster.release(key)
 
-    def await_concession(self, machine: Machine, place: int) -> None:
-        """Until a worker has noticed that it was too late."""
+    def await_concession(self, machine: Machine, key: int, attempt: int) -> None:
+        """Until a worker has noticed that it was too late, or a slow machine made it say so before."""
+        job = self.until(lambda: self.job(key), f"job {key} to be known")[0]
 
         def said() -> bool:
-            return any(text in self.cluster.said(machine)[place:] for text in _LOST)
+            lines = self.cluster.said(machine).splitlines(keepends=True)
+            # The last may be half written.
+            facts = [json.loads(line) for line in lines if job in line and line[:1] + line[-2:] == "{}\n"]
+            return any((one["event"] in _LOST, one.get("attempt")) == (True, attempt) for one in facts)
 
         self.until(said, f"{machine.name} to notice that its job is another's")
 
@@ -194,6 +199,11 @@ class Load:
 
         found: list[Machine] = self.until(look, f"{client.name} to talk to a front end")
         return found[0]
+
+    def at_rest(self) -> bool:
+        """Whether every job is over: there is no more to see."""
+        states = ("SUCCEEDED", "FAILED", "CANCELLED")
+        return self.cluster.rows("SELECT count(*) FROM jobs WHERE state <> ALL(%s)", list(states)) == [(0,)]
 
     def news(self, client: Machine) -> Callable[[], bool]:
         """Whether the client has seen an event since."""

@@ -9,11 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from examples.local_server import ROOT
-from tests.core.support import unavailable, until
+from tests.core.support import alive, lives, unavailable, until
 from tests.drill.journal import Journal
 from tests.drill.network import Machine, Switch, cut, missing
 from tests.drill.run import run
@@ -26,7 +25,7 @@ def possible() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("possible")
 def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
     outcome = run(seed=1, say=print, keep=tmp_path)
@@ -65,7 +64,7 @@ def test_machines_talk_until_the_way_is_cut_and_again_when_it_is_mended() -> Non
         until(sees, "the cable to carry again")
         (program,) = one.programs()
         assert program.cmdline()[1] == "-c"
-    until(lambda: not program.is_running(), "the machine's programs to end with it")
+    until(lambda: not alive(program), "the machine's programs to end with it")
     assert process.popen.wait(30) != 0
 
 
@@ -77,7 +76,7 @@ def test_machines_end_with_whoever_made_them() -> None:
         "  print(machine._init, flush=True)\n  os.kill(os.getpid(), 9)"
     )
     made = subprocess.run([sys.executable, "-c", make], cwd=ROOT, capture_output=True, check=False)
-    until(lambda: not psutil.pid_exists(int(made.stdout)), "the machine to end")
+    until(lambda: not lives(int(made.stdout)), "the machine to end")
 
 
 def journal(folder: Path, *notes: dict[str, Any]) -> Journal:
