@@ -54,7 +54,7 @@ class Bucket:
         self._place = place
         self._file = Path(place.credentials_file) if place.credentials_file else None
         self._lock = threading.Lock()
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int, int] | None = None
         self._made: tuple[S3Store, S3Store, S3Store] | None = None
         if place.endpoint.startswith("http://") and not _is_loopback(place.endpoint):
             log.warning("bucket not encrypted on the way", endpoint=place.endpoint)
@@ -87,7 +87,8 @@ class Bucket:
                     facts = self._file.stat()
                 except OSError as error:
                     raise ValueError(f"blob_credentials_file: {error.strerror}") from error
-                seen = (facts.st_mtime_ns, facts.st_ino)
+                # The size too: clocks of file systems tick in milliseconds.
+                seen = (facts.st_mtime_ns, facts.st_ino, facts.st_size)
             if self._made is None or seen != self._seen:
                 credential = _credential(self._file) if self._file is not None else None
                 tempers = ((_CLIENT, _RETRY), (_CLIENT, _NO_RETRY), (_PROBE_CLIENT, _PROBE_RETRY))
