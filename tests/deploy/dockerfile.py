@@ -207,7 +207,7 @@ class Builder:
             enter(image, shown, call, environment, user=image.user),
             capture_output=True,
             text=True,
-            timeout=170,
+            timeout=500,
         )
         assert done.returncode == 0, f"RUN {command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 

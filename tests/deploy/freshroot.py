@@ -29,7 +29,7 @@ def make(root: Path) -> None:
         ["debootstrap", "--foreign", "--variant=minbase", f"--include={PACKAGES}", SUITE, root, mirror()],
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=400,
     )
     assert made.returncode == 0, made.stdout[-2000:] + made.stderr[-2000:]
     for package in sorted((root / "var/cache/apt/archives").glob("*.deb")):

@@ -42,7 +42,7 @@ def fetch(module: str, version: str, digest: str) -> Path:
         ["go", "mod", "download", "-json", f"{module}@{version}"],
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=500,
         cwd=ROOT / "deploy" / "tools",
     )
     found = json.loads(done.stdout or "{}")

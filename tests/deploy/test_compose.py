@@ -25,7 +25,7 @@ from examples.local_postgres import LocalPostgres
 from examples.local_server import ROOT, LocalServer
 from server.settings import Settings
 from tests.core.objectstore import SeaweedFS
-from tests.core.support import unavailable
+from tests.core.support import unavailable, until
 from tests.deploy import tools
 
 FOLDER = ROOT / "deploy"
@@ -136,7 +136,7 @@ def test_prometheus_takes_its_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_compose_loads_it(tmp_path: Path) -> None:
     compose = tools.build("compose", tmp_path)
     done = tools.run(compose, "-format=json", FOLDER / "compose.yaml")
@@ -182,11 +182,21 @@ def postgres(made: Path) -> Iterator[str]:
         with admin.connect() as connection:
             connection.execute(sa.text("CREATE DATABASE kohort"))
             connection.execute(sa.text(f"ALTER ROLE kohort PASSWORD '{password}'"))
-        admin.dispose()
         (server.folder / "data" / "pg_hba.conf").write_text("local all all scram-sha-256\n")
         server.run("pg_ctl", "-D", str(server.folder / "data"), "reload")
+        until(lambda: not _opens(admin), "the password to be asked for")
         url = SERVICES["server"]["environment"]["KOHORT_DATABASE_URL"]
         yield url.replace("@database:5432/kohort", f"@/kohort?host={server.folder}")
+
+
+def _opens(engine: sa.Engine) -> bool:
+    """Whether a new connection is let in."""
+    engine.dispose()
+    try:
+        engine.connect().close()
+    except sa.exc.OperationalError:
+        return False
+    return True
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ CHART = ROOT / "deploy" / "helm" / "kohort"
 EXAMPLES = sorted(CHART.glob("ci/*-values.yaml"))
 NEWEST = next(reversed([v for m, v, _ in kubeschemas.pins() if m == "k8s.io/kubernetes"]))
 # Compiling helm for the first time takes minutes.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 Objects = list[dict[str, Any]]
 

@@ -20,7 +20,7 @@ from tests.deploy.dockerfile import Builder, Image, enter, started
 HEART = ROOT / "tests" / "data" / "heart.csv"
 UID = "10001"
 # The order of a file's tests: building is paid once.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def build(name: str, folder: Path) -> Path:
         unavailable(here.stderr.strip())  # too old, and not allowed to fetch another
     binary = folder / name
     done = subprocess.run(
-        ["go", "build", "-o", binary, NAMES[name]], cwd=FOLDER, capture_output=True, text=True, timeout=550
+        ["go", "build", "-o", binary, NAMES[name]], cwd=FOLDER, capture_output=True, text=True, timeout=1500
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return binary

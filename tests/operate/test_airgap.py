@@ -16,7 +16,7 @@ from tests.core.support import unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 # The wheels are hundreds of megabytes, where no cache has them.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)
 
 # What docs/operations.md tells the operator to do, then a server and a client of it; all on loopback.
 INSTALL = """
@@ -68,7 +68,7 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
