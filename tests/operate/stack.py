@@ -95,7 +95,9 @@ class Stack:
                 *("--cluster.listen-address=", f"--storage.path={self.folder / 'alertmanager'}"),
             )
             rules = [self._write(file.name, _impatient(file)) for file in FILES]
-            targets = {"kohort": f"127.0.0.1:{self._metrics()}", "prometheus": "127.0.0.1:9090"}
+            # Its log tells the port a moment after the address is there.
+            port = until(self._metrics, "the server to tell its port", say=self.logs)
+            targets = {"kohort": f"127.0.0.1:{port}", "prometheus": "127.0.0.1:9090"}
             process, self.prometheus = self._start(
                 closing,
                 "prometheus",
@@ -158,8 +160,9 @@ class Stack:
             return False
 
     def _metrics(self) -> int:
+        """The port of the server's metrics; 0: not told yet."""
         told = (json.loads(line) for line in self.server.log().splitlines() if line.startswith("{"))
-        return next(int(line["metrics_port"]) for line in told if line.get("event") == "serving")
+        return next((int(line["metrics_port"]) for line in told if line.get("event") == "serving"), 0)
 
     def _alertmanager(self) -> Any:
         found = configuration("alertmanager.yml")
