@@ -127,9 +127,17 @@ def _memory(server: BenchServer) -> tuple[float, float, float]:
     return tuple(size / 2**20 for size in (server.process.memory_info().rss, max(workers), max(children)))  # type: ignore[return-value]
 
 
+def _line(process: psutil.Process) -> str:
+    """Its command line; empty where it has just ended, as what parses an upload does."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 def _cpu(server: BenchServer, base: Base) -> dict[str, float]:
     """CPU seconds so far, by part; a child's are known to its worker once it has ended."""
-    workers = [p for p in server.process.children() if "server.worker" in " ".join(p.cmdline())]
+    workers = [p for p in server.process.children() if "server.worker" in _line(p)]
     children = [p.cpu_times() for p in workers]
     return {
         "server": cpu_of(server.process),
