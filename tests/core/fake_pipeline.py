@@ -80,7 +80,11 @@ def _train(spec: ChildSpec, reporter: Reporter) -> dict[str, Any] | None:
     mark = Path(spec.checkpoints, "step")
     first = int(mark.read_text()) if mark.exists() else 0
     steps = int(spec.parameters.get("steps", 3))
+    hold = int(spec.parameters.get("hold", 0))
     for step in range(first, steps):
+        # What is to happen to a first attempt happens while it waits here, however slow the machine is.
+        while hold == step > 0 == first and not (mark.with_name("go").exists() or reporter.should_stop()):
+            time.sleep(0.01)
         if reporter.should_stop():
             return None
         time.sleep(float(spec.parameters.get("step_s", 0.02)))

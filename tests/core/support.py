@@ -162,7 +162,7 @@ def states_of(store: Store, job: JobRecord) -> list[JobState]:
 
 
 def until(
-    condition: Callable[[], Any], what: str, seconds: float = 60.0, say: Callable[[], str] = lambda: ""
+    condition: Callable[[], Any], what: str, seconds: float = 120.0, say: Callable[[], str] = lambda: ""
 ) -> Any:
     """The first truthy answer; fails, and says more, when there is none for a long time."""
     end = time.monotonic() + seconds

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import sqlalchemy as sa
 
 from kohort.problem import Problem
 from server.janitor import Janitor
 from server.processes import SlotLock
 from server.records import JobRecord, JobState
+from server.store.schema import workers
 from server.threads import Threads
 from tests.core.support import lives, states_of, unavailable, until
 from tests.core.workers import Bench, gone
@@ -42,7 +44,7 @@ def went_on(bench: Bench, job: JobRecord, attempts: int = 2) -> None:
 
 def test_kill_the_child(any_bench: Bench) -> None:
     bench = any_bench
-    job = bench.job(steps=40)
+    job = bench.job(steps=10, hold=5)
     bench.worker()
     bench.steps(job, 3)
     os.kill(bench.pids(job)[0], signal.SIGKILL)
@@ -50,7 +52,7 @@ def test_kill_the_child(any_bench: Bench) -> None:
 
 
 def test_kill_the_worker(bench: Bench) -> None:
-    job = bench.job(steps=60)
+    job = bench.job(steps=10, hold=5)
     worker = bench.worker()
     bench.steps(job, 3)
     (child,) = bench.pids(job)
@@ -63,8 +65,8 @@ def test_kill_the_worker(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_kill_the_worker_and_wait_for_the_lease(bench: Bench) -> None:
-    job = bench.job(steps=60)
-    worker = bench.worker(lease_s=1.0)
+    job = bench.job(steps=10, hold=5)
+    worker = bench.worker(lease_s=3.0)
     bench.steps(job, 3)
     worker.kill()
     bench.worker("cpu:1")
@@ -74,7 +76,7 @@ def test_kill_the_worker_and_wait_for_the_lease(bench: Bench) -> None:
 
 
 def test_kill_the_server(bench: Bench) -> None:
-    job = bench.job(steps=100)
+    job = bench.job(steps=10, hold=5)
     server = bench.server(bench.config())
     bench.steps(job, 3)
     below = psutil.Process(server.pid).children(recursive=True)
@@ -87,7 +89,7 @@ def test_kill_the_server(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_dies_is_started_again(bench: Bench) -> None:
-    job = bench.job(steps=60)
+    job = bench.job(steps=10, hold=5)
     server = bench.server(bench.config())
     bench.steps(job, 3)
     child = psutil.Process(bench.pids(job)[0])
@@ -114,17 +116,22 @@ def test_a_server_that_stops_takes_its_workers_along(bench: Bench) -> None:
 def test_a_paused_worker_that_wakes_has_lost(any_bench: Bench) -> None:
     bench = any_bench
     job = bench.job(steps=10_000, step_s=0.05)
-    paused = bench.worker(lease_s=1.0, cancel_grace_s=600.0)  # which the child of a lost job is not given
+    paused = bench.worker(lease_s=3.0, cancel_grace_s=600.0)  # which the child of a lost job is not given
     bench.steps(job, 2)
     (first,) = bench.pids(job)
-    paused.send_signal(signal.SIGSTOP)
+    bench.pause(paused)
     bench.worker("cpu:1")
     sweeper = janitor(bench)
     until(lambda: sweeper.requeue() or bench.get(job).attempt == 2, "the lease to run out")
     bench.steps(job)
     assert lives(first), "its child trains on, for nothing"
+    days_ago = sa.update(workers).where(workers.c.slot == "cpu:0").values(seen_time=1.0)
+    with bench.store._database.write() as connection:
+        connection.execute(days_ago)
+    assert bench.store.workers.forget_dead() == 1
     paused.send_signal(signal.SIGCONT)
     gone(first)
+    until(lambda: [w.slot for w in bench.store.workers.live(30)] == ["cpu:0", "cpu:1"], "it to be known")
     until(lambda: "lease lost" in bench.said(), "the paused worker to notice")
     now = bench.get(job)
     assert (now.state, now.attempt, now.device) == (R, 2, "cpu:1")
@@ -136,11 +143,12 @@ def test_a_paused_worker_that_wakes_has_lost(any_bench: Bench) -> None:
 @pytest.mark.slow
 def test_a_paused_worker_whose_job_is_done_publishes_nothing(bench: Bench) -> None:
     """The child of the paused worker finishes; its bundle must not be seen."""
-    job = bench.job(steps=40, step_s=0.05)
-    paused = bench.worker(lease_s=1.0)
+    job = bench.job(steps=10, hold=5)
+    paused = bench.worker(lease_s=3.0)
     bench.steps(job, 2)
     (first,) = bench.pids(job)
-    paused.send_signal(signal.SIGSTOP)
+    bench.pause(paused)
+    bench.let_go(job)
     sweeper = janitor(bench)
     until(lambda: sweeper.requeue() or bench.get(job).state is Q, "the lease to run out")
     until(lambda: psutil.Process(first).status() == psutil.STATUS_ZOMBIE, "its child to finish")

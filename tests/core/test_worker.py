@@ -176,7 +176,7 @@ def test_a_deaf_child_is_killed(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_a_job_may_not_run_longer_than_allowed(bench: Bench) -> None:
-    job = bench.job(steps=10_000, max_runtime_s=1.0)
+    job = bench.job(steps=10_000, max_runtime_s=3.0)
     bench.worker()
     failed = bench.ended(job)
     assert failed.error is not None
@@ -186,7 +186,7 @@ def test_a_job_may_not_run_longer_than_allowed(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_a_model_whose_evaluation_takes_too_long_is_published_without_a_report(bench: Bench) -> None:
-    job = bench.job("evaluating", max_runtime_s=1.0)
+    job = bench.job("evaluating", max_runtime_s=3.0)
     bench.worker()
     done = bench.ended(job)
     assert done.state is S, (done.error, bench.said())
@@ -203,7 +203,7 @@ def test_a_model_whose_evaluation_takes_too_long_is_published_without_a_report(b
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["exporting", "best"])
 def test_a_job_that_is_fitted_may_take_a_little_longer(bench: Bench, mode: str) -> None:
-    job = bench.job(mode, steps=100, max_runtime_s=1.0)
+    job = bench.job(mode, steps=160, max_runtime_s=3.0)
     bench.worker()
     assert bench.ended(job).state is S
 
@@ -211,7 +211,7 @@ def test_a_job_that_is_fitted_may_take_a_little_longer(bench: Bench, mode: str) 
 @pytest.mark.slow
 def test_a_silent_child_is_taken_for_dead(bench: Bench) -> None:
     job = bench.job("deaf")
-    bench.worker(max_attempts=1, silence_s=1.5)
+    bench.worker(max_attempts=1, silence_s=4.0)
     (child,) = bench.pids(job)
     bench.steps(job)
     os.kill(child, signal.SIGSTOP)
@@ -241,7 +241,7 @@ def test_a_worker_elsewhere_does_not_start(bench: Bench, tmp_path: Path) -> None
 
 
 def test_a_worker_that_leaves_gives_its_job_back(bench: Bench) -> None:
-    job = bench.job(steps=60)
+    job = bench.job(steps=10, hold=5)
     first = bench.worker()
     bench.steps(job, 3)
     first.send_signal(signal.SIGTERM)
@@ -342,11 +342,12 @@ def test_what_cannot_be_said_now_is_said_later_and_in_order() -> None:
 
 def test_a_bundle_waits_for_room(bench: Bench, tmp_path: Path) -> None:
     """The blob store cannot be written when the training is done; a little later it can."""
-    job = bench.job(steps=2, step_s=0.3)
+    job = bench.job(steps=2, hold=1)
     bench.worker()
     bench.steps(job)
     spool, aside = bench.folders.blobs / ".spool", tmp_path / "aside"
     spool.rename(aside)
+    bench.let_go(job)
     until(lambda: "outcome waits" in bench.said(), "the first try")
     assert bench.get(job).state is R
     aside.rename(spool)

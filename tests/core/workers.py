@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from server.blobs import LocalBlobStore
 from server.layout import DataDir
 from server.processes import child_environment, start_supervised
@@ -108,6 +110,16 @@ class Bench:
             lambda: ((self.get(job).progress or {}).get("step") or 0) >= at_least, "progress", say=self.said
         )
 
+    def let_go(self, job: JobRecord) -> None:
+        """Ends the wait of a job's first attempt at the step that its parameter `hold` says."""
+        (self.folders.checkpoints / job.id / "1" / "go").touch()
+
+    def pause(self, worker: subprocess.Popen[bytes]) -> None:
+        """Stops a worker, but not while it writes to SQLite: nobody else could as long as it is stopped."""
+        with self.store._database.write():
+            worker.send_signal(signal.SIGSTOP)
+            until(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED, "the pause")
+
     def pids(self, job: JobRecord, at_least: int = 1) -> list[int]:
         """The processes that worked on a job, in order."""
 
@@ -138,4 +150,4 @@ class Bench:
 
 def gone(*pids: int) -> None:
     """Waits until none of the processes runs."""
-    until(lambda: not any(lives(pid) for pid in pids), "processes to end", 20)
+    until(lambda: not any(lives(pid) for pid in pids), "processes to end")
