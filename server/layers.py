@@ -31,6 +31,8 @@ _FAULTS = frozenset(
     }
 )
 """Codes that are this side's fault (OpenTelemetry, semantic conventions for gRPC, server spans)."""
+_TRAVEL_SECONDS = 0.1
+"""The client's deadline comes before this side's by what its request travelled, and it cancels at its own."""
 _log = structlog.get_logger(log="access")
 
 
@@ -188,7 +190,7 @@ def _code(call: Call, error: BaseException | None) -> grpc.StatusCode:
     if isinstance(error, asyncio.CancelledError):
         remaining = call.context.time_remaining()
         code = grpc.StatusCode.CANCELLED
-        if remaining is not None and remaining <= 0:
+        if remaining is not None and remaining <= _TRAVEL_SECONDS:
             code = grpc.StatusCode.DEADLINE_EXCEEDED
     elif error is not None and not isinstance(error, grpc.aio.AbortError):
         code = grpc.StatusCode.UNKNOWN

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import random
 import socket
@@ -169,6 +171,15 @@ def until(
     while not (found := condition()):
         assert time.monotonic() < end, f"waited in vain for {what}\n{say()}"
         time.sleep(0.02)
+    return found
+
+
+async def eventually(condition: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:
+    """As `until`, while the event loop goes on; the condition may be a coroutine function."""
+    end = time.monotonic() + seconds
+    while not (found := await answer if inspect.isawaitable(answer := condition()) else answer):
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        await asyncio.sleep(0.02)
     return found
 
 

@@ -18,6 +18,7 @@ from server.context import Call
 from server.interceptors import Chain
 from server.layers import AccessLog, Errors, RequestIds, RpcMetricsLayer
 from server.metrics import Metrics
+from tests.core.support import eventually
 from tests.server.conftest import Failure, failure
 
 SECRET = "MRN 1234567"
@@ -170,11 +171,9 @@ async def test_success_is_counted_once(kind: str, expected: list[str]) -> None:
         with pytest.raises(grpc.aio.AioRpcError):
             await call(channel, kind, Text(value="problem"))
         # The client has its status before the handler has left its layers.
-        for _ in range(100):
-            series = counted(metrics, kind)
-            if series["grpc_server_handling_seconds_count", None] == 2:
-                break
-            await asyncio.sleep(0.02)
+        both = "grpc_server_handling_seconds_count", None
+        await eventually(lambda: counted(metrics, kind)[both] == 2, "both calls to end")
+        series = counted(metrics, kind)
     assert series["grpc_server_started_total", None] == 2
     assert series["grpc_server_handled_total", "OK"] == 1
     assert series["grpc_server_handled_total", "InvalidArgument"] == 1
@@ -188,13 +187,9 @@ async def test_a_stream_is_closed_in_its_own_task_when_the_client_leaves() -> No
         stream = method(channel, "ServerStream")(Text(value="forever"))
         assert (await stream.read()).value == "first"
         stream.cancel()
-        assert await asyncio.wait_for(handlers.cleaned, 10)
+        assert await asyncio.wait_for(handlers.cleaned, 60)
         cancelled = metrics.rpc.of("/t.T/ServerStream").handled("Canceled")
-        for _ in range(100):
-            if cancelled._value.get():
-                break
-            await asyncio.sleep(0.05)
-        assert cancelled._value.get() == 1
+        await eventually(lambda: cancelled._value.get() == 1, "the call to be counted")
 
 
 async def test_a_client_that_leaves_amid_a_message_is_no_defect() -> None:
@@ -223,12 +218,36 @@ async def test_a_client_that_leaves_amid_a_message_is_no_defect() -> None:
 
 async def test_a_deadline_is_told_from_a_cancel() -> None:
     async with serving() as (channel, metrics, handlers):
+        await call(channel, "Unary", Text(value="ok"))  # To connect is not to count against the deadline.
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call(channel, "ServerStream", Text(value="forever"), timeout=0.3)
+            await call(channel, "ServerStream", Text(value="forever"), timeout=1)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await asyncio.wait_for(handlers.cleaned, 10)
-        await asyncio.sleep(0)
+        await asyncio.wait_for(handlers.cleaned, 60)
+        seconds = metrics.rpc.of("/t.T/ServerStream").seconds
+        await eventually(lambda: seconds._sum.get() > 0, "the call to be counted")
     assert metrics.rpc.of("/t.T/ServerStream").handled("DeadlineExceeded")._value.get() == 1
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [(None, "Canceled"), (5.0, "Canceled"), (0.05, "DeadlineExceeded"), (-1.0, "DeadlineExceeded")],
+)
+async def test_a_deadline_that_this_side_counts_a_little_later_is_one(left: float | None, code: str) -> None:
+    """The client counts from when it asks and cancels by itself, the server from when it hears of it."""
+
+    class Context:
+        def code(self) -> None:
+            return None
+
+        def time_remaining(self) -> float | None:
+            return left
+
+    one = Call("/t.T/ServerStream", "server_stream", {}, Context())  # type: ignore[arg-type]
+    metrics = Metrics()
+    with pytest.raises(asyncio.CancelledError):
+        async with RpcMetricsLayer(metrics.rpc).around(one):
+            raise asyncio.CancelledError
+    assert metrics.rpc.of("/t.T/ServerStream").handled(code)._value.get() == 1
 
 
 async def test_request_ids_are_echoed_or_made() -> None:
