@@ -18,7 +18,10 @@ class SlowTrainer:
     info: ClassVar[TrainerInfo] = replace(
         CopulaTrainer.info,
         name="slow",
-        parameters=(Parameter("steps", ParameterType.INTEGER, 5, "Steps of 50 ms"),),
+        parameters=(
+            Parameter("steps", ParameterType.INTEGER, 5, "Steps of 50 ms"),
+            Parameter("hold", ParameterType.INTEGER, 0, "Steps after which one that was never killed waits"),
+        ),
     )
 
     def fit(self, request: FitRequest, hooks: Hooks) -> Generator:
@@ -31,8 +34,13 @@ class SlowTrainer:
         steps = int(request.parameters["steps"])
         for step in range(first, steps):
             hooks.check()
+            while first == 0 < step == int(request.parameters["hold"]):
+                hooks.check()
+                time.sleep(0.01)
             time.sleep(0.05)
-            mark.write_text(str(step + 1))
+            draft = mark.with_suffix(".new")  # a kill may come at any moment
+            draft.write_text(str(step + 1))
+            draft.replace(mark)
             hooks.progress(Progress(step + 1, steps, {"loss": 1.0}, 10.0))
         quiet = Hooks(should_stop=hooks.should_stop)
         return CopulaTrainer().fit(replace(request, parameters=CopulaTrainer.info.resolve({})), quiet)

@@ -168,16 +168,18 @@ def test_a_file_that_is_written_to_while_it_is_sent_makes_no_state(one: Machine,
 
 def test_a_directory_that_never_holds_still_is_left(one: Machine) -> None:
     folder, keeper = one.keeper(1)
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def churn() -> None:
         count = 0
         while not ended.is_set():
             count += 1
             write(folder / f"f{count % 7}", str(count))
+            begun.set()
 
     thread = threading.Thread(target=churn)
     thread.start()
+    begun.wait()
     try:
         for _ in range(5):
             keeper.send()  # whatever it sent was of one moment: each list names whole files

@@ -14,7 +14,7 @@ from server.layout import DataDir
 from server.records import JobState
 from server.store.schema import datasets, jobs
 from server.threads import Threads
-from tests.core.support import add_dataset, add_job, model_of
+from tests.core.support import add_dataset, add_job, eventually, model_of
 from tests.core.workers import Bench
 
 
@@ -134,11 +134,7 @@ async def test_it_runs_until_cancelled_and_survives_a_store_that_does_not_answer
 
     monkeypatch.setattr(janitor, "requeue", requeue)
     task = asyncio.create_task(janitor.run())
-    for _ in range(1000):
-        if bench.get(job).state is JobState.QUEUED:
-            break
-        await asyncio.sleep(0.01)
+    await eventually(lambda: bench.get(job).state is JobState.QUEUED, "the job to be taken back")
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-    assert bench.get(job).state is JobState.QUEUED

@@ -21,7 +21,16 @@ from server.records import EvaluationSpec, JobRecord, SubjectSpec
 from server.store import Store
 from server.store.schema import jobs
 from server.threads import Threads
-from tests.core.support import ADA, add_dataset, add_job, evaluation_of, evidence_with, model_of, report_of
+from tests.core.support import (
+    ADA,
+    add_dataset,
+    add_job,
+    evaluation_of,
+    evidence_with,
+    model_of,
+    report_of,
+    until,
+)
 
 
 @pytest.fixture
@@ -152,6 +161,8 @@ async def test_the_job_that_waits_longest_waits_since_it_was_queued_last(
     store.leases.claim("w", "cpu:0", "cpu", 30)
     assert await waited() == 0
     store.leases.give_back(job.id, 1, "w", lost=True, message="")
+    given_back = store.now()
+    until(lambda: store.now() > given_back, "the clock to tick")
     assert 0 < await waited() < 100
 
 

@@ -87,7 +87,7 @@ def test_a_table_becomes_a_model(bench: Bench) -> None:
 @pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_checkpoint(bench: Bench) -> None:
     """Also: while it trains, the child has imported no transport, no database, no protobuf."""
-    job = submit(bench, "slow", steps=40)
+    job = submit(bench, "slow", steps=10, hold=5)
     worker = bench.worker(entry=ENTRY)
     bench.steps(job, 3)
     (child,) = psutil.Process(worker.pid).children()

@@ -6,7 +6,6 @@ import itertools
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,7 @@ from server.store import Store
 from server.store.requests import take_turn
 from server.store.schema import jobs
 from server.store.transitions import FROM, move
-from tests.core.support import ADA, BOB, add_dataset, add_job, model_of, states_of
+from tests.core.support import ADA, BOB, add_dataset, add_job, model_of, states_of, until
 
 Q, R, C = JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING
 S, F, X = JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED
@@ -284,7 +283,8 @@ def test_a_race_does_not_pass_the_cap(postgres_url: str) -> None:
         with store._database.write() as connection:
             take_turn(connection, "queue")
             second_claim = pool.submit(claim, store)
-            time.sleep(0.5)
+            waits = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            until(lambda: second_claim.done() or connection.scalar(waits), "the second to want its turn")
             assert not second_claim.done()
             assert move(connection, first.id, R, "", attempt=1, worker="v", lease_until=store.now() + 30)
         assert second_claim.result(timeout=60) is None

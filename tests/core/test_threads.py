@@ -14,6 +14,7 @@ import pytest
 from kohort.problem import Problem
 from server.metrics import Metrics
 from server.threads import Threads
+from tests.core.support import eventually
 
 
 async def test_a_store_that_hangs_is_told_and_not_waited_for() -> None:
@@ -24,6 +25,7 @@ async def test_a_store_that_hangs_is_told_and_not_waited_for() -> None:
                 await threads.run(answers.wait)
             assert caught.value.reason == "STORE_UNAVAILABLE"
         answers.set()
+        threads._patience_s = 60.0
         assert await threads.run(answers.wait), "what was given up does not run, and the thread is free again"
     finally:
         answers.set()
@@ -116,6 +118,12 @@ async def test_what_failed_is_let_go_without_the_collector() -> None:
         threads.close()
 
 
+def _closed(threads: Threads) -> bool:
+    """Whether it takes no more, and has dropped what waits."""
+    with threads._pool._shutdown_lock:
+        return threads._pool._shutdown
+
+
 async def test_what_has_not_begun_is_dropped_at_the_end() -> None:
     threads, begun, go, done = Threads("sample", 1), threading.Event(), threading.Event(), list[str]()
 
@@ -128,7 +136,7 @@ async def test_what_has_not_begun_is_dropped_at_the_end() -> None:
     waiting = asyncio.create_task(threads.run_behind(done.append, "too late"))
     await asyncio.sleep(0)
     closing = asyncio.create_task(asyncio.to_thread(threads.close))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: _closed(threads), "it to close")
     go.set()
     await closing
     assert await running

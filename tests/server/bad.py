@@ -46,7 +46,7 @@ async def judge(bench: Bench, cases: Sequence[Case]) -> None:
     assert len(cases) >= 3
     wrong = {}
     for name, make, reason, fields in cases:
-        found = await asyncio.wait_for(fails(make(bench)), 30)
+        found = await asyncio.wait_for(fails(make(bench)), 100)
         told = ",".join(found.fields)
         if found.reason != reason or fields not in ("*", told):
             wrong[name] = f"{found.reason} {told!r}: {found.message}"

@@ -293,6 +293,6 @@ async def test_a_client_that_leaves_ends_a_draw_without_end() -> None:
     await asyncio.sleep(0.3)
     assert not drawing.done()
     production.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await drawing
     assert production.step() == []

@@ -22,6 +22,7 @@ from kohort.columns import Array, Batch, ContentDigest, encode_dictionary_chunks
 from kohort.schema import Column, Schema, Storage, TableSchema
 from kohort.v1 import dataset_pb2, schema_pb2, table_pb2, training_pb2
 from server.spool import SpoolFolder
+from tests.core.support import eventually
 from tests.server.conftest import HEART, Start, Stubs, fails
 
 UUID = "11234567-89ab-4cde-8f01-23456789abcd"
@@ -219,18 +220,10 @@ async def test_nothing_is_kept_of_an_upload_that_breaks(start: Start) -> None:
             await asyncio.sleep(0.01)
 
     call = stubs.datasets.UploadDataset(endless())
-    await until(lambda: any(p.stat().st_size > 1 << 20 for p in spool.rglob("*.bytes")))
+    await eventually(lambda: any(p.stat().st_size > 1 << 20 for p in spool.rglob("*.bytes")), "a megabyte")
     call.cancel()
-    await until(lambda: not list(spool.iterdir()))
+    await eventually(lambda: not list(spool.iterdir()), "the spool to be empty")
     assert not (await stubs.datasets.ListDatasets(dataset_pb2.ListDatasetsRequest())).datasets
-
-
-async def until(condition: Any) -> None:
-    for _ in range(200):
-        if condition():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("waited in vain")
 
 
 async def test_what_a_killed_server_left_is_removed(start: Start, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from evaluators.gate import State
 from kohort.v1 import release_pb2, training_pb2
 from server import observer
 from server.records import JobKind, Principal, SubjectSpec
-from tests.core.support import evidence_with
+from tests.core.support import eventually, evidence_with
 from tests.server.conftest import collect, fails
 from tests.server.reported import BAD, House
 from tests.server.test_metrics_page import scrape
@@ -122,12 +122,12 @@ async def test_evaluations_and_releases_are_counted(house: House, monkeypatch: p
         'kohort_release_state{state="OPEN"}': "1.0",
         'kohort_release_state{state="LOCKED"}': "1.0",
     }
-    for _ in range(200):
-        lines = scrape(house.server.metrics_port)
-        if {name: lines[name] for name in counted} == counted:
-            break
-        await asyncio.sleep(0.1)
-    assert {name: lines[name] for name in counted} == counted
+
+    async def told() -> dict[str, str] | None:
+        found = await asyncio.to_thread(scrape, house.server.metrics_port)
+        return found if counted.items() <= found.items() else None
+
+    lines = await eventually(told, str(counted))
     assert lines['kohort_evaluation_headline{metric="column_similarity"}'] == "0.7"
     assert lines['kohort_evaluation_headline{metric="membership_inference_auc"}'] == "0.9"
     assert lines['kohort_evaluation_headline{metric="dcr_share"}'] == "NaN"

@@ -24,6 +24,7 @@ from server.__main__ import STOPPED
 from server.app import Server, StartError
 from server.settings import Settings, from_flags
 from server.slots import parse_kinds, parse_slots
+from tests.core.support import eventually
 from tests.server.conftest import Start, Stubs, collect, fails, settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,14 +51,9 @@ async def test_streams_of_a_class_are_bounded(start: Start) -> None:
     assert (await train.read()).update.HasField("job"), "classes do not stand in each other's way"
     first.cancel()
     request.unit_count = 10
-    for _ in range(100):
-        try:
-            await collect(stubs.sampling.Sample(request))
-            break
-        except grpc.aio.AioRpcError:
-            await asyncio.sleep(0.05)
-    else:
-        raise AssertionError("the place was never free again")
+    gauge = server.metrics.streams.labels("sample")
+    await eventually(lambda: gauge._value.get() == 0, "the place to be free again")
+    await collect(stubs.sampling.Sample(request))
 
 
 async def test_a_message_that_is_too_large(stubs: Stubs) -> None:
@@ -98,7 +94,7 @@ async def test_a_store_that_hangs_is_not_healthy(start: Start, monkeypatch: pyte
     server, stubs = await start()
     answers = threading.Event()
     monkeypatch.setattr(server.health._store, "check_writable", answers.wait)
-    monkeypatch.setattr("server.health._PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("server.health._PATIENCE_SECONDS", 1.0)
     try:
         await server.health.check()
         assert await health(stubs, "kohort.v1.DatasetService") == NOT_SERVING
@@ -162,9 +158,15 @@ async def test_capabilities_are_enough_to_draw_a_form(stubs: Stubs) -> None:
             assert parameter.default_value.WhichOneof("kind"), parameter.name
 
 
-async def test_draining(tmp_path: Path) -> None:
-    # The delay holds the door open for the calls that must be refused, on a slow machine too.
-    server = Server(settings(tmp_path, drain_delay_seconds=3, drain_grace_seconds=60))
+async def test_draining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The delay holds the door open for the calls that must be refused, however slow the machine is.
+    server = Server(settings(tmp_path, drain_delay_seconds=600, drain_grace_seconds=60))
+    refused, sleep = asyncio.Event(), asyncio.sleep
+
+    async def sleep_or_wait(seconds: float, *result: Any) -> Any:
+        return await (refused.wait() if seconds == 600 else sleep(seconds, *result))
+
+    monkeypatch.setattr(asyncio, "sleep", sleep_or_wait)
     await server.start()
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
     stubs = Stubs(channel)
@@ -175,8 +177,11 @@ async def test_draining(tmp_path: Path) -> None:
     sample = stubs.sampling.Sample(sampling_pb2.SampleRequest(model=model.name, unit_count=200_000, seed=1))
     assert (await sample.read()).HasField("header")
     draining = asyncio.create_task(server.drain())
-    await asyncio.sleep(0.2)
-    assert await health(stubs, "kohort.v1.SamplingService") == NOT_SERVING
+
+    async def not_serving() -> bool:
+        return await health(stubs, "kohort.v1.SamplingService") == NOT_SERVING
+
+    await eventually(not_serving, "health to tell")
     for call in (
         stubs.training.Train(training_pb2.TrainRequest(dataset=dataset.name)),
         stubs.sampling.Sample(sampling_pb2.SampleRequest(model=model.name, unit_count=1)),
@@ -186,10 +191,11 @@ async def test_draining(tmp_path: Path) -> None:
         assert (failed.code, failed.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
         assert failed.retry_after
     assert (await stubs.training.GetJob(training_pb2.GetJobRequest(name=job))).job.name == job
+    refused.set()
     assert (await fails(last_of(train))).reason == "DRAINING"
     last = await last_of(sample)
     assert last.trailer.row_counts == {"people": 200_000}, "a stream under way ends as it would have"
-    await asyncio.wait_for(draining, 30)
+    await asyncio.wait_for(draining, 100)
     await channel.close()
 
 
@@ -213,7 +219,7 @@ async def test_a_sample_that_outlives_the_grace_ends_resumable(tmp_path: Path) -
     await sample.read()
     draining = asyncio.create_task(server.drain())
     assert (await fails(last_of(sample))).reason == "DRAINING"
-    await asyncio.wait_for(draining, 30)
+    await asyncio.wait_for(draining, 100)
     await channel.close()
 
 
@@ -280,7 +286,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -373,7 +379,7 @@ def test_sigterm_ends_the_process_well(tmp_path: Path) -> None:
         with grpc.insecure_channel((tmp_path / "address").read_text().strip()) as channel:
             stub = capabilities_pb2_grpc.CapabilitiesServiceStub(channel)
             assert (
-                stub.GetCapabilities(capabilities_pb2.GetCapabilitiesRequest(), timeout=10).api_version
+                stub.GetCapabilities(capabilities_pb2.GetCapabilitiesRequest(), timeout=60).api_version
                 == "v1"
             )
         process.send_signal(signal.SIGTERM)

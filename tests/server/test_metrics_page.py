@@ -16,6 +16,7 @@ from kohort.v1 import capabilities_pb2, sampling_pb2
 from server.app import Server, StartError
 from server.metrics import Metrics
 from server.rpcmetrics import SERVICES
+from tests.core.support import eventually
 from tests.server.conftest import Start, collect, fails, settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -100,10 +101,16 @@ async def test_the_port_tells_what_happened(start: Start) -> None:
     await stubs.upload()
     await collect(stubs.sampling.Sample(sampling_pb2.SampleRequest(model=model.name, unit_count=500, seed=1)))
     await fails(stubs.sampling.GetModel(sampling_pb2.GetModelRequest(name="models/none")))
-    lines = await asyncio.to_thread(scrape, server.metrics_port)
     service = 'grpc_service="kohort.v1.SamplingService"'
     sampled = f'grpc_code="OK",grpc_method="Sample",{service},grpc_type="server_stream"'
     missed = f'grpc_code="NotFound",grpc_method="GetModel",{service},grpc_type="unary"'
+
+    async def told() -> dict[str, str] | None:
+        found = await asyncio.to_thread(scrape, server.metrics_port)
+        return found if found[f"grpc_server_handled_total{{{missed}}}"] == "1.0" else None
+
+    # The client has an error's status before the handler has left its layers.
+    lines = await eventually(told, "the last call to be counted")
     assert lines[f"grpc_server_handled_total{{{sampled}}}"] == "1.0"
     assert lines[f"grpc_server_handled_total{{{missed}}}"] == "1.0"
     assert lines['kohort_sample_rows_total{format="columns"}'] == "500.0"

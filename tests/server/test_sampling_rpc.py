@@ -6,7 +6,8 @@ import asyncio
 import csv
 import hashlib
 import io
-import threading
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -24,7 +25,8 @@ from kohort.programs import SampleSpec
 from kohort.schema import Schema
 from kohort.sessions import open_session
 from kohort.v1 import sampling_pb2
-from server import modelcache
+from server import modelcache, sampling
+from tests.core.support import eventually
 from tests.runtime import parts
 from tests.runtime.step_program import step_bundle
 from tests.server.conftest import Start, Stubs, collect, fails
@@ -235,37 +237,43 @@ async def test_work_stops_when_the_client_leaves_or_stalls(
 ) -> None:
     server, stubs = await start()
     model = await stubs.import_model()
-    made = threading.Semaphore(0)
     count = [0]
     encode = encoders.ColumnsEncoder.batch
 
     def counted(self: Any, batch: Batch) -> Any:
         count[0] += 1
-        made.release()
         return encode(self, batch)
 
+    writes, made_ahead = [0, 0], sampling.stream
+
+    async def watched(*given: Any) -> AsyncIterator[bytes]:
+        async with aclosing(made_ahead(*given)) as messages:
+            async for message in messages:
+                writes[0] += 1
+                yield message
+                writes[1] += 1
+
     monkeypatch.setattr(encoders.ColumnsEncoder, "batch", counted)
+    monkeypatch.setattr(sampling, "stream", watched)
     stream = stubs.sampling.Sample(
         sampling_pb2.SampleRequest(model=model.name, unit_count=50_000_000, seed=1)
     )
     assert (await stream.read()).WhichOneof("part") == "header"
+
     # The reader stalls: flow control lets some messages through, then production waits.
-    before = -1
-    while count[0] != before:
-        before = count[0]
+    async def stalls() -> bool:
+        then = list(writes)
         await asyncio.sleep(0.3)
-    assert 0 < count[0] < 40
+        return then == writes and then[0] > then[1]
+
+    await eventually(stalls, "one write to last")
+    before = count[0]
+    assert 0 < before < 40
     stream.cancel()
     gauge = server.metrics.streams.labels("sample")
-    for _ in range(100):
-        if not gauge._value.get():
-            break
-        await asyncio.sleep(0.05)
-    assert gauge._value.get() == 0
-    await asyncio.sleep(0.1)
-    stopped = count[0]
+    await eventually(lambda: gauge._value.get() == 0, "the stream to end")
     await asyncio.sleep(0.3)
-    assert count[0] == stopped <= before + 1
+    assert count[0] <= before + 1, "but for the batch that was being made nothing is made any more"
 
 
 async def test_a_deadline_that_cannot_be_met_is_refused_early(stubs: Stubs) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import sys
@@ -16,6 +15,7 @@ from kohort.v1 import capabilities_pb2, training_pb2
 from server import logs
 from server.settings import Settings
 from server.tracing import TraceContext, TracingConfig, open_tracing
+from tests.core.support import eventually
 from tests.interpreter import python
 from tests.server.conftest import Start, fails
 
@@ -82,10 +82,7 @@ async def test_every_line_of_a_call_says_its_ids(
         await stubs.capabilities.GetCapabilities(capabilities_pb2.GetCapabilitiesRequest(), metadata=given)
         failed = await fails(stubs.training.GetJob(training_pb2.GetJobRequest(name=f"jobs/{'0' * 32}")))
         # The client has its status before the handler has left its layers.
-        for _ in range(1000):
-            if len([line for line in lines if line["event"] == "call"]) == 2:
-                break
-            await asyncio.sleep(0.01)
+        await eventually(lambda: [line["event"] for line in lines].count("call") == 2, "both to be logged")
     ours = [line for line in lines if line.get("request_id") == "mine-1"]
     assert [line["event"] for line in ours] == ["call"]
     assert (ours[0]["trace_id"] == TRACE) is kept

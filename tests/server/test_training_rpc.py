@@ -16,6 +16,7 @@ from server import watch
 from server.app import Server
 from server.records import JobRecord, ModelRecord
 from server.store import Store
+from tests.core.support import eventually
 from tests.server.conftest import Start, Stubs, collect, fails
 
 UUID = "21234567-89ab-4cde-8f01-23456789abcd"
@@ -322,11 +323,8 @@ async def test_jobs_are_counted(stage: Any) -> None:
 
 
 async def until(server: Server, name: str, value: float, **labels: str) -> None:
-    for _ in range(100):
-        if server.metrics.registry.get_sample_value(name, labels) == value:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{name} is {server.metrics.registry.get_sample_value(name, labels)}")
+    read = server.metrics.registry.get_sample_value
+    await eventually(lambda: read(name, labels) == value, f"{name} {labels} to be {value}")
 
 
 async def test_many_watchers_hear_the_same(stage: Any) -> None:

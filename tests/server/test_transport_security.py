@@ -38,7 +38,7 @@ async def ask(port: int, trusted: Authority, client: tuple[bytes, bytes] | None 
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options) as channel:
         stub = capabilities_pb2_grpc.CapabilitiesServiceStub(channel)
-        return str((await stub.GetCapabilities(ASK, timeout=10)).caller.tenant)
+        return str((await stub.GetCapabilities(ASK, timeout=60)).caller.tenant)
 
 
 async def refused(
