@@ -86,6 +86,8 @@ class Health:
             self._ready[service] = ready
             self._metrics.ready.labels(service).set(ready)
             await self.servicer.set(service, serving.SERVING if ready else serving.NOT_SERVING)
+            if self._over:  # while those who watch were told
+                return
         for kind in ("cpu", "cuda"):
             self._metrics.workers.labels(kind).set(self._workers.get(kind, 0))
 

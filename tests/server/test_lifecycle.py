@@ -112,6 +112,21 @@ async def test_the_gauge_of_a_draining_server_stays_down(start: Start) -> None:
     assert server.metrics.registry.get_sample_value("kohort_ready", service) == 0
 
 
+async def test_the_gauge_stays_down_of_a_server_that_drains_while_it_looks(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, _ = await start()
+
+    async def drain_meanwhile(service: str, status: int) -> None:
+        if not server.health._over:
+            await server.health.shut_down()
+
+    monkeypatch.setattr(server.health.servicer, "set", drain_meanwhile)
+    await server.health.check()
+    (found,) = (f for f in server.metrics.registry.collect() if f.name == "kohort_ready")
+    assert {sample.value for sample in found.samples} == {0}
+
+
 async def test_servers_that_share_a_folder_do_not_trip_over_each_other(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
