@@ -202,8 +202,8 @@ class Load:
 
     def at_rest(self) -> bool:
         """Whether every job is over: there is no more to see."""
-        states = ("SUCCEEDED", "FAILED", "CANCELLED")
-        return self.cluster.rows("SELECT count(*) FROM jobs WHERE state <> ALL(%s)", list(states)) == [(0,)]
+        going = "SELECT count(*) FROM jobs WHERE state IN ('RUNNING', 'QUEUED', 'CANCELLING')"
+        return self.cluster.rows(going) == [(0,)]
 
     def news(self, client: Machine) -> Callable[[], bool]:
         """Whether the client has seen an event since."""

@@ -21,7 +21,7 @@ from tests.runtime.step_program import step_bundle
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server in this process, where `step/1` is known."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     data = tmp_path_factory.mktemp("data")
     settings = Settings(
@@ -33,9 +33,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         await server.start()
         return server
 
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result(120)
     yield f"127.0.0.1:{server.port}"
-    asyncio.run_coroutine_threadsafe(server.drain(), loop).result(60)
+    asyncio.run_coroutine_threadsafe(server.drain(), loop).result(120)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()
