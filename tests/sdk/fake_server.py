@@ -79,6 +79,8 @@ class Fake:
         known = SimpleNamespace(
             method=method, metadata=metadata, request=request, left=context.time_remaining()
         )
+        known.ended = threading.Event()
+        context.add_callback(known.ended.set)
         self.calls.append(known)
         fault = self.faults[method].popleft() if self.faults[method] else None
         if fault is not None and fault.after == 0 and fault.code is not None:

@@ -126,7 +126,8 @@ def test_a_wait_beyond_the_deadline_is_not_begun(client, fake):
 def test_one_deadline_over_all_tries(connect, fake):
     fake.fail("GetCapabilities", *[Fault() for _ in range(500)])
     client = connect(fake.target, retry=Retry(attempts=500, initial_backoff=0.1, multiplier=1, jitter=0))
-    with pytest.raises(kohort.Unavailable):
+    # A busy machine may still be within a try when it is over.
+    with pytest.raises((kohort.Unavailable, kohort.DeadlineExceeded)):
         client.capabilities(timeout=0.55)
     # Every try is given what is left of the one deadline.
     left = [c.left for c in fake.calls]

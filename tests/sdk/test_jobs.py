@@ -100,10 +100,10 @@ def test_waiting_has_a_deadline_of_its_own(client, fake):
 def test_patience_with_a_stream_ends(connect, fake):
     fake.finished_job()
     fake.fail("Status", Fault(after=1), *[Fault() for _ in range(1000)])
-    retry = Retry(initial_backoff=0.05, multiplier=1, stream_patience=0.4)
+    retry = Retry(attempts=1, initial_backoff=0.05, multiplier=1, stream_patience=0.4)
     with pytest.raises(kohort.Unavailable):
         connect(fake.target, retry=retry).job("jobs/1").wait()
-    assert len(fake.requests("Status")) > 3
+    assert len(fake.requests("Status")) > 1, "it is time that ends it, not the number of tries"
 
 
 def test_the_result_is_the_model(client, fake):

@@ -12,6 +12,7 @@ from pandas.testing import assert_frame_equal
 
 import kohort
 from kohort.digests import ContentDigest
+from tests.core.support import until
 
 FACTS = ("model", "content_digest", "seed", "start_unit", "unit_count", "runtime_fingerprint")
 
@@ -46,6 +47,18 @@ def alone(fake, n, **wishes):
 
 def units_asked(fakes):
     return sorted((r.start_unit, r.unit_count) for f in fakes for r in f.requests("Sample"))
+
+
+def each_is_asked(fakes, method="Sample"):
+    """Holds all rows back until every server has a part: the quickest could else draw all there is."""
+
+    def hold(_):
+        until(lambda: all(f.requests(method) for f in fakes), "every server to be asked")
+
+    for fake in fakes:
+        fake.calls.clear()
+        fake.tamper = hold
+    return hold
 
 
 def digest_of(batches):
@@ -230,6 +243,7 @@ def test_another_runtime_is_refused_unless_it_is_allowed(open_replicas, fakes, l
     if late:  # it joins only for what the others leave
         for fake in fakes[:2]:
             fake.fail("Sample", Fault(after=2), *[Fault()] * 50)
+    each_is_asked(fakes)
     with pytest.raises(kohort.ReplicasDiffer) as caught:
         open_replicas(fakes).sample("models/one", 2000, seed=5)
     assert caught.value.fact == "runtime_fingerprint"
@@ -242,6 +256,7 @@ def test_another_runtime_is_refused_unless_it_is_allowed(open_replicas, fakes, l
 def test_another_model_is_refused(open_replicas, fakes):
     fakes[1].models["models/one"].content_digest = bytes(32)
     for allowed in (True, False):
+        each_is_asked(fakes)
         with pytest.raises(kohort.ReplicasDiffer, match="content_digest"):
             open_replicas(fakes, same_runtime=allowed).sample("models/one", 2000, seed=5)
 
@@ -270,6 +285,7 @@ def test_a_model_is_found_by_its_content(open_replicas, replicas, fakes):
     assert_frame_equal(replicas.sample(digest, 100, seed=5), whole)
     del fakes[1].models["models/one"], fakes[1].models["models/1"]
     others = open_replicas(fakes)
+    each_is_asked(fakes, "ListModels")
     with pytest.raises(kohort.NotFound, match=fakes[1].target):
         others.sample(digest, 2000, seed=5)
 
@@ -306,7 +322,8 @@ def test_an_altered_part_is_refused(replicas, fakes):
         if response.HasField("batch"):
             response.batch.columns[0].int64s.values[0] += 1
 
-    fakes[1].tamper = change
+    hold = each_is_asked(fakes)
+    fakes[1].tamper = lambda response: hold(response) or change(response)
     with pytest.raises(kohort.IntegrityError):
         replicas.sample("models/one", 2000, seed=5)
 
