@@ -17,16 +17,8 @@ import (
 	"github.com/kohort-health/kohort/clients/go/kohort"
 )
 
-// closedPort is an address where nothing listens.
-func closedPort(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
+// closedPort is an address where nothing listens: no free port, which another program may get.
+const closedPort = "127.0.0.1:1"
 
 // silentPort is an address that takes connections and never says a word.
 func silentPort(t testing.TB) string {
@@ -39,9 +31,20 @@ func silentPort(t testing.TB) string {
 	return listener.Addr().String()
 }
 
-// byName calls this machine by its name, which has an address where nobody listens.
-func byName(address string) string {
-	return strings.Replace(address, "127.0.0.1", "localhost", 1)
+// byName is a server by the name of this machine, which has an address where nobody
+// listens: not another program either, to which a port free at 127.0.0.1 may belong.
+func byName(t testing.TB, options ...grpc.ServerOption) string {
+	t.Helper()
+	for range 20 {
+		_, port, _ := net.SplitHostPort(serve(t, options...).Address)
+		other, err := net.Dial("tcp", net.JoinHostPort("::1", port))
+		if err != nil {
+			return net.JoinHostPort("localhost", port)
+		}
+		_ = other.Close()
+	}
+	t.Fatal("somebody listens at ::1 on every port")
+	return ""
 }
 
 func TestWhatFailsToConnectSaysWhatToCheck(t *testing.T) {
@@ -62,11 +65,11 @@ func TestWhatFailsToConnectSaysWhatToCheck(t *testing.T) {
 		options []kohort.Option
 		want    string
 	}{
-		"nothing listens":        {closedPort(t), nil, "Nothing listens on 127.0.0.1:"},
+		"nothing listens":        {closedPort, nil, "Nothing listens on 127.0.0.1:"},
 		"no answer":              {silentPort(t), []kohort.Option{impatient}, "could not be reached: check the host, the port and the network"},
 		"plaintext to TLS":       {serve(t, ca.server(cert, key, false)).Address, nil, "it may speak TLS"},
-		"plaintext by name":      {byName(serve(t, ca.server(cert, key, false)).Address), nil, "it may speak TLS"},
-		"TLS by name":            {byName(serve(t).Address), []kohort.Option{secure}, "TLS"},
+		"plaintext by name":      {byName(t, ca.server(cert, key, false)), nil, "it may speak TLS"},
+		"TLS by name":            {byName(t), []kohort.Option{secure}, "TLS"},
 		"TLS to plaintext":       {serve(t).Address, []kohort.Option{secure}, "The server speaks plaintext and this client TLS"},
 		"a web server":           {strings.TrimPrefix(web.URL, "http://"), nil, "is no gRPC port"},
 		"no such host":           {"nowhere.invalid", nil, "The host of nowhere.invalid:50051 was not found."},

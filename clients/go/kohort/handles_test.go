@@ -21,7 +21,7 @@ func TestWhoWaitsIsNotMisledByWhoReadsTheHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	dataset, err := UploadRows(ctx, client, func(yield func(struct {
 		N int `kohort:"n"`

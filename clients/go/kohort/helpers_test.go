@@ -49,7 +49,7 @@ func dial(t testing.TB, address string, options ...kohort.Option) *kohort.Client
 // within is a context that no call of a test should need to the end.
 func within(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -100,7 +100,7 @@ func noLeaks(t testing.TB) {
 	t.Helper()
 	before := runtime.NumGoroutine()
 	t.Cleanup(func() {
-		for range 100 {
+		for range 1000 {
 			if runtime.NumGoroutine() <= before {
 				return
 			}
