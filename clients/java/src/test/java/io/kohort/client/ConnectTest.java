@@ -10,7 +10,9 @@ import io.kohort.fake.FakeModels;
 import io.kohort.fake.FakeServer;
 import io.kohort.v1.Model;
 import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.net.ServerSocket;
+import java.net.Socket;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
@@ -35,18 +37,21 @@ class ConnectTest {
 
   @Test
   void nothingListens() throws Exception {
-    String target = "localhost:" + freePort();
-    RpcException error = fails(KohortClient.builder(target));
-    assertEquals("Connection refused", error.message());
-    assertEquals("Nothing listens on " + target + ": is the server running, and is this its port?", error.hint());
-    assertTrue(!error.requestId().isEmpty());
+    try (Socket taken = new Socket()) {
+      taken.bind(new InetSocketAddress(0)); // and nobody else can listen there
+      String target = "localhost:" + taken.getLocalPort();
+      RpcException error = fails(KohortClient.builder(target));
+      assertEquals("Connection refused", error.message());
+      assertEquals("Nothing listens on " + target + ": is the server running, and is this its port?", error.hint());
+      assertTrue(!error.requestId().isEmpty());
+    }
   }
 
   @Test
   void nobodyAnswers() throws Exception {
     try (ServerSocket silent = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
       Timeouts short1 = Timeouts.DEFAULT.withConnect(Duration.ofMillis(200));
-      String target = "localhost:" + silent.getLocalPort();
+      String target = "127.0.0.1:" + silent.getLocalPort();
       RpcException error = fails(KohortClient.builder(target).timeouts(short1));
       assertEquals("no connection within 0.2 s", error.message());
       try (KohortClient client =
@@ -74,7 +79,7 @@ class ConnectTest {
               });
       serving.setDaemon(true);
       serving.start();
-      String target = "localhost:" + web.getLocalPort();
+      String target = "127.0.0.1:" + web.getLocalPort();
       RpcException error = fails(KohortClient.builder(target));
       assertTrue(error.hint().contains("no gRPC port"), error.getMessage());
     }

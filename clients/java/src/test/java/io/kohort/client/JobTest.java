@@ -256,8 +256,10 @@ class JobTest {
   @Test
   void cancellingTheFutureLeavesTheJobAlone() {
     training.hold();
-    client.job("jobs/1").resultAsync().cancel(true);
-    TransferTest.await(() -> server.calls("Status").stream().allMatch(FakeServer.Call::cancelled));
+    CompletableFuture<Model> result = client.job("jobs/1").resultAsync();
+    TransferTest.await(() -> training.followers().size() == 1);
+    result.cancel(true);
+    TransferTest.await(() -> server.calls("Status").get(0).cancelled());
     assertTrue(server.calls("Cancel").isEmpty());
   }
 

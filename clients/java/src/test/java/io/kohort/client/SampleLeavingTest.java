@@ -87,6 +87,7 @@ class SampleLeavingTest extends SamplingFixture {
 
   @Test
   void theDeadlineCoversTheReader() {
+    client.model("models/1"); // connected, so that the deadline does not pass before the sample is open
     sampling.answer((request, number) -> Streams.stalled(request));
     SampleCall call = client.sample("models/long").units(10).timeout(Duration.ofMillis(300));
     try (Sample sample = call.open()) {

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.grpc.Status;
 import io.kohort.fake.Errors;
@@ -168,7 +167,7 @@ class SamplePublisherTest extends SamplingFixture {
     client.sample("models/long").units(1L << 40).publisher().subscribe(probe);
     assertInstanceOf(Batch.class, probe.next());
     probe.nothingMore();
-    assertTrue(server.calls("Sample").get(0).cancelled());
+    TransferTest.await(() -> server.calls("Sample").get(0).cancelled());
   }
 
   @Test

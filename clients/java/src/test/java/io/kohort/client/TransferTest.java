@@ -220,7 +220,7 @@ class TransferTest {
 
   /** Waits until something is so, which takes no time unless something is wrong. */
   static void await(java.util.function.BooleanSupplier condition) {
-    long end = System.nanoTime() + Duration.ofSeconds(10).toNanos();
+    long end = System.nanoTime() + Duration.ofSeconds(30).toNanos();
     while (!condition.getAsBoolean()) {
       assertTrue(System.nanoTime() < end, "waited in vain");
       Thread.yield();
