@@ -75,10 +75,10 @@ class Driver:
             words, cwd=ROOT, env=_environment() | said, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
-    def peak(self, file: Path, *words: Any) -> tuple[Any, int]:
+    def peak(self, file: Path, *words: Any, **environment: Any) -> tuple[Any, int]:
         """What a call prints, and the largest resident set of the program in bytes."""
         small = self._with_flags(SMALL_HEAP)
-        with small.start(*words, before=noting_peak(file)) as process:
+        with small.start(*words, before=noting_peak(file), **environment) as process:
             return finish(process).value, int(file.read_text())
 
     def _with_flags(self, flags: Mapping[str, list[str]]) -> Driver:

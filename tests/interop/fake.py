@@ -46,7 +46,7 @@ class Call:
     begun: float = field(default_factory=time.monotonic)
     ended: float | None = None
     cancelled: bool = False
-    """Whether it was cut short while the server had no more to say."""
+    """Whether it was cut short: the server had more to say, or waited."""
 
 
 class Calls:
@@ -61,6 +61,7 @@ class Calls:
         call = Call(method, subject, str(metadata.get("x-request-id", "")), request)
 
         def ended(_: Any) -> None:
+            call.cancelled = not context.done()
             call.ended = time.monotonic()
 
         context.add_done_callback(ended)
@@ -79,10 +80,10 @@ class Sampling(sampling_pb2_grpc.SamplingServiceServicer):
         self._calls = calls
 
     async def Sample(self, request: Any, context: Any) -> AsyncIterator[sampling_pb2.SampleResponse]:
-        call = self._calls.note("Sample", request.model, request, context)
+        self._calls.note("Sample", request.model, request, context)
         number = len(self._calls.of(request.model, "Sample"))
         how = request.model.removeprefix("models/").partition(".")[0]
-        await _fail(how, number, call, context)
+        await _fail(how, number, context)
         messages = break_stream(golden.stream(request), how.removeprefix("broken-"), number)
         # The first group of batches is whole, the second is cut after its first table.
         last = {"stalled": 2, "torn": 3, "turned": 3, "moved": 3}.get(how, WHOLE) if number < 3 else WHOLE
@@ -95,7 +96,7 @@ class Sampling(sampling_pb2_grpc.SamplingServiceServicer):
         else:
             return
         if how == "stalled":
-            await _forever(call)
+            await asyncio.Event().wait()
         await refuse(context, UNAVAILABLE, "SHUTTING_DOWN")
 
     async def GetModel(self, request: Any, context: Any) -> sampling_pb2.GetModelResponse:
@@ -111,15 +112,7 @@ class Sampling(sampling_pb2_grpc.SamplingServiceServicer):
         )
 
 
-async def _forever(call: Call) -> None:
-    """Until the call is cancelled or its deadline is over."""
-    try:
-        await asyncio.Event().wait()
-    finally:
-        call.cancelled = True
-
-
-async def _fail(how: str, number: int, call: Call, context: Any) -> None:
+async def _fail(how: str, number: int, context: Any) -> None:
     """What goes wrong before the first message; `number` counts the calls for this model from 1."""
     match how:
         case "none":
@@ -133,7 +126,7 @@ async def _fail(how: str, number: int, call: Call, context: Any) -> None:
         case "defect":
             await refuse(context, grpc.StatusCode.INTERNAL, "INTERNAL", request_id="of-the-server")
         case "mute":
-            await _forever(call)
+            await asyncio.Event().wait()
         case "down":
             await refuse(context, UNAVAILABLE, "SHUTTING_DOWN")
         case "shaky" if number < 3:

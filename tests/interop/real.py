@@ -20,15 +20,34 @@ from canonical import column_texts
 from drivers import ROOT
 from papers import LAB, Papers
 
+import kohort
 from kohort.bundle import collect, read_bundle
 from kohort.wishes import spec_of
 from server.identities import create_token
+from tests.core.support import until
 from tests.e2e.harness import Server
 
 HEART = ROOT / "tests" / "data" / "heart.csv"
 WARDS = ("Zürich – Öst", "日本語", "Ward A", "")
+ANSWER = 500
+"""Bytes that one who follows a job has got by the first answer; before it there are less than 200."""
 TENANT = "local"
 """Who calls a server that asks for no identity; the others know their callers under the same name."""
+
+
+class Staying(Server):
+    """A server on a port that is its own also while it does not run."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self._held = socket.socket()
+        # A socket that does not listen lets the server's, and no other port 0, have the same number.
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", 0))
+        super().__init__(folder, "--port", str(self._held.getsockname()[1]), *flags)
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._held.close()
 
 
 @dataclass(frozen=True)
@@ -56,12 +75,14 @@ class Real:
         token = {"token": self.tokens["trainer"]} if transport == "tls" else {}
         return self.papers.reach(transport) | token
 
+    def logged(self, transport: str, text: str) -> bool:
+        """Whether a server says this in its log: once the answer is out, so a quick driver may be faster."""
+        return bool(until(lambda: text in self.servers[transport].log(), f"{text} in the log"))
+
     def another(self, folder: Path, *flags: str) -> Server:
         """A server of the same data that a test may end, on a port that it keeps over restarts."""
         shutil.copytree(self.spare, folder, dirs_exist_ok=True)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        return Server(folder, "--port", str(port), *flags)
+        return Staying(folder, *flags)
 
     def cells(self, start: int, count: int, seed: int, **conditions: Any) -> dict[str, Any]:
         """What a driver must print under `tables`: the cells that the bundle makes in this process."""
@@ -121,6 +142,16 @@ def serve(folder: Path) -> Iterator[Real]:
                 words += ["--devices", ""]
             servers[transport] = running.enter_context(Server(folder / transport, *map(str, words)))
         yield Real(servers, papers, tokens, file, model, bundle, spare)
+
+
+@contextmanager
+def busy(client: kohort.Client) -> Iterator[None]:
+    """Takes the one slot of a server meanwhile, so that other jobs wait."""
+    job = client.train(client.upload(HEART, table="heart"), "slow", seed=1, steps=10_000)
+    try:
+        yield
+    finally:
+        job.cancel()
 
 
 def metric(server: Server, name: str, **labels: str) -> float:

@@ -15,9 +15,10 @@ from tests.core.support import until
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
-TIMEOUT = 2.0
-LATE = 8.0
-"""Seconds after which a deadline of `TIMEOUT` was not kept, on the busiest machine."""
+TIMEOUTS = (2.0, 8.0, 24.0)
+"""Seconds: the first, unless a busy machine needs longer to get the call to the server."""
+LATE = 15.0
+"""Seconds by which no deadline is missed, nor a program begun, on the busiest machine."""
 
 
 def ended(call: Call) -> float:
@@ -31,25 +32,31 @@ def ended(call: Call) -> float:
 def test_a_stream_that_stalls_ends_at_its_deadline(drive: Driver, fake: Fake, model: str) -> None:
     name = f"models/{model}.{drive.language}"
     words = ("sample", fake.addresses["plain"], name, 0, golden.UNITS, 1)
-    started = time.monotonic()
-    error = drive(*words, timeout=TIMEOUT).error
-    assert (error["code"], error["reason"]) == ("DEADLINE_EXCEEDED", "")
+    for timeout in TIMEOUTS:
+        started = time.monotonic()
+        error = drive(*words, timeout=timeout).error
+        assert (error["code"], error["reason"]) == ("DEADLINE_EXCEEDED", "")
+        if fake.calls.of(name):
+            break
     (call,) = fake.calls.of(name)
     # The client counts from before it connects, the server from when the call comes.
-    assert ended(call) - started > TIMEOUT
-    assert ended(call) - call.begun < LATE
+    assert ended(call) - started > timeout
+    assert ended(call) - call.begun < timeout + LATE
     assert error["request_id"] == call.request_id
 
 
 def test_a_slow_sample_of_a_real_server_ends_at_its_deadline(drive: Driver, real: Real) -> None:
-    wire = Meter(real.address("plain"), pace=200_000)
-    words = ("read", wire.address, real.model, 0, 40_000, 1, "batches")
-    begun = time.monotonic()
-    error = drive(*words, timeout=TIMEOUT).error
-    assert (error["code"], error["reason"]) == ("DEADLINE_EXCEEDED", "")
-    assert time.monotonic() - begun < TIMEOUT + LATE
+    for timeout in TIMEOUTS:
+        wire = Meter(real.address("plain"), pace=400_000 / timeout)  # all of it takes several times as long
+        words = ("read", wire.address, real.model, 0, 40_000, 1, "batches")
+        begun = time.monotonic()
+        error = drive(*words, timeout=timeout).error
+        assert (error["code"], error["reason"]) == ("DEADLINE_EXCEEDED", "")
+        assert time.monotonic() - begun < timeout + LATE
+        wire.close()
+        if wire.received > 50_000:
+            break
     assert wire.received > 50_000, "rows came until then"
-    wire.close()
     assert drive("read", real.address("plain"), real.model, 0, 40_000, 1, "batches").status == 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -80,18 +79,9 @@ def test_error_details(drive: Driver, real: Real, tmp_path: Path) -> None:
         error = drive(words[0], real.address("plain"), *words[1:]).error
         assert (error["code"], error["reason"], error["fields"]) == expected
         assert re.fullmatch("[0-9a-f-]{32,36}", error["request_id"])
-        assert _comes_into_the_log(error["request_id"], real)
+        assert real.logged("plain", error["request_id"])
     error = drive("upload", real.address("plain"), ragged, "t").error
     assert (error["code"], error["reason"]) == ("INVALID_ARGUMENT", "RAGGED_ROW")
-
-
-def _comes_into_the_log(text: str, real: Real) -> bool:
-    # A call is logged once its answer is out, so a quick driver may be faster.
-    for _ in range(100):
-        if text in real.servers["plain"].log():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_a_job_from_start_to_model(drive: Driver, real: Real) -> None:

@@ -11,7 +11,7 @@ import golden
 import pytest
 from drivers import Driver, Together
 from fake import Fake
-from real import HEART, Real
+from real import ANSWER, HEART, Real, busy
 from wires import Meter
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
@@ -69,19 +69,29 @@ def test_a_job_is_followed_through_cuts(fleet: dict[str, Driver], real: Real) ->
     wires = {language: Meter(real.address("plain")) for language in fleet}
     draw = random.Random(4)
     with real.servers["plain"].client() as client:
-        job = client.train(client.upload(HEART, table="heart"), "slow", seed=1, steps=80)
-        running = Together(fleet, lambda drive: drive("follow", wires[drive.language].address, job.name, 0))
-        while not job.refresh().state.terminal:
+        dataset = client.upload(HEART, table="heart")
+
+        def cut() -> bool:
             time.sleep(draw.uniform(0.3, 0.9))
             for wire in wires.values():
-                wire.cut()
+                if wire.received > ANSWER:  # else it may never get one
+                    wire.cut()
+            return all(wire.connections >= 3 for wire in wires.values())
+
+        with busy(client):  # The job waits for the language that takes the longest to begin.
+            job = client.train(dataset, "slow", seed=1, steps=50)
+            running = Together(
+                fleet, lambda drive: drive("follow", wires[drive.language].address, job.name, 0)
+            )
+            running.under_way(cut)
+        while not job.refresh().state.terminal:
+            cut()
         events = len(list(job.events()))
     for language, outcome in running.outcomes().items():
         reading = outcome.value
         # Contiguous: neither lost nor told twice.
         assert (reading["events"], reading["sequences"]) == (events, [1, events]), language
         assert reading["state"] == "SUCCEEDED"
-        assert wires[language].connections >= 3
         wires[language].close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -13,8 +14,14 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 
 def failure(drive: Driver, address: str, model: str, **environment: Any) -> Any:
-    """How a call for a model fails. The timeout has room for a few tries, and ends them before the last."""
-    return drive("model", address, model, timeout=2.8, **environment).error
+    """How a call for a model fails. The timeout has room for a few tries, and ends them before the last.
+
+    On a busy machine it may end the first of them: then there is time for all.
+    """
+    error = drive("model", address, model, timeout=2.8, **environment).error
+    if error["code"] == "DEADLINE_EXCEEDED":
+        error = drive("model", address, model, timeout=60, **environment).error
+    return error
 
 
 def test_a_token_opens_what_its_role_may(drive: Driver, real: Real) -> None:
@@ -26,7 +33,7 @@ def test_a_token_opens_what_its_role_may(drive: Driver, real: Real) -> None:
         given = {} if token is None else {"token": token}
         error = failure(drive, where, real.model, ca=ca, **given)
         assert (error["code"], error["reason"], error["fields"]) == (code, code, [])
-        assert error["request_id"] in real.servers["tls"].log()
+        assert real.logged("tls", error["request_id"])
     viewer = {"ca": ca, "token": real.tokens["viewer"]}
     assert drive("model", where, real.model, **viewer).value["model"] == real.model
     error = drive("sample", where, real.model, 0, 5, 1, **viewer).error
@@ -66,7 +73,9 @@ def test_plaintext_and_tls_do_not_mix(drive: Driver, fake: Fake, transport: str,
     assert error["hint"]
 
 
-def test_a_server_that_is_not_there(drive: Driver, unused_tcp_port: int) -> None:
-    error = failure(drive, f"127.0.0.1:{unused_tcp_port}", "models/golden")
+def test_a_server_that_is_not_there(drive: Driver) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody else can listen there
+        error = failure(drive, f"127.0.0.1:{taken.getsockname()[1]}", "models/golden")
     assert (error["code"], error["reason"]) == ("UNAVAILABLE", "")
     assert error["hint"]

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from drivers import Driver, Outcome, Together
-from real import HEART, Real
+from real import ANSWER, HEART, Real, busy
 from wires import Meter
+
+import kohort
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
@@ -39,9 +41,10 @@ def test_a_hundred_megabytes_pass_in_bounded_memory(
 ) -> None:
     wire = Meter(real.address("plain"))
     rows = MANY if how == "batches" else MANY // 4
-    small, base = drive.peak(tmp_path / "few", "read", wire.address, real.model, 0, FEW, 1, how)
+    read = ("read", wire.address, real.model, 0)
+    small, base = drive.peak(tmp_path / "few", *read, FEW, 1, how)
     before = wire.received
-    large, peak = drive.peak(tmp_path / "many", "read", wire.address, real.model, 0, rows, 1, how)
+    large, peak = drive.peak(tmp_path / "many", *read, rows, 1, how, timeout=LONG)
     assert (small["rows"], large["rows"]) == ({"heart": str(FEW)}, {"heart": str(rows)})
     assert large["streams"] == 1
     assert wire.received - before > 100 * MEBIBYTE * rows / MANY
@@ -67,7 +70,7 @@ def test_a_drain_loses_no_row_and_no_event(
     server = real.another(tmp_path, "--drain-grace-seconds", "0.5", *lease)
     with server:
         with server.client() as client:
-            job = client.train(client.upload(HEART, table="heart"), "slow", seed=1, steps=100).name
+            dataset = client.upload(HEART, table="heart")
         address = server.address
         wires = {language: Meter(address, pace=SLOW) for language in fleet}
         others = {language: Meter(address) for language in fleet}
@@ -78,10 +81,15 @@ def test_a_drain_loses_no_row_and_no_event(
         def follow(drive: Driver) -> Outcome:
             return drive("follow", others[drive.language].address, job, 0, timeout=LONG)
 
-        paced = Together(fleet, sample)
-        follows = Together(fleet, follow)
-        paced.under_way(lambda: all(wire.received > 2 * SLOW for wire in wires.values()))
-        follows.under_way(lambda: all(wire.received > 1_000 for wire in others.values()))
+        # The job waits for the language that takes the longest to begin, and is under way at the drain.
+        with server.client() as client:
+            with busy(client):
+                job = client.train(dataset, "slow", seed=1, steps=80).name
+                paced = Together(fleet, sample)
+                follows = Together(fleet, follow)
+                paced.under_way(lambda: all(wire.received > 2 * SLOW for wire in wires.values()))
+                follows.under_way(lambda: all(wire.received > ANSWER for wire in others.values()))
+            next(e for e in client.job(job).events() if isinstance(e.detail, kohort.Progress))
         assert server.stop() == 0, server.log()
         server.start()
         assert server.address == address
