@@ -6,8 +6,8 @@ from functools import cache
 
 from server.metrics import Metrics
 
-TARGET = frozenset({"job", "instance"})
-"""The labels that Prometheus itself gives to every series."""
+TARGET = frozenset({"job", "namespace", "instance"})
+"""The labels that Prometheus itself gives to every series; `namespace` tells installations apart."""
 
 
 @cache

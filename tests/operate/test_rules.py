@@ -125,6 +125,15 @@ def test_rules_name_metrics_and_labels_that_there_are(rule: Rule) -> None:
     assert promql.grouping(rule.expression) <= together
 
 
+@pytest.mark.parametrize(
+    "rule", [r for r in rules() if 'job="prometheus"' not in r.expression], ids=lambda r: r.name
+)
+def test_rules_add_up_what_one_installation_counts(rule: Rule) -> None:
+    """One Prometheus may watch several; `namespace` tells them apart."""
+    for grouping in re.findall(r"\b(?:sum|max|min|count|avg)\b(?: by \(([^)]*)\))? *\(", rule.expression):
+        assert "namespace" in grouping.split(", "), rule.expression
+
+
 def _labels_of(record: Rule) -> frozenset[str]:
     """What a recording rule leaves: what it groups by, or all where it does not."""
     by = promql.grouping(record.expression) - {"le"}
