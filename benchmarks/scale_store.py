@@ -132,7 +132,7 @@ def _visit(url: str, waiting: int, cpu: Callable[[], float], options: Options) -
         found["event"] = timer.run(lambda: leases.progress(held.id, held.attempt, worker, said))
 
         def beat() -> None:
-            store.workers.beat(worker, *_SLOT, "bench")
+            store.workers.beat(worker)
             leases.heartbeat(held.id, held.attempt, worker, _LEASE)
 
         found["heartbeat"] = timer.run(beat)

@@ -180,7 +180,7 @@ class Dispatcher:
     def _dispatch(self) -> None:
         trouble = logs.Trouble(log, "dispatch failed")
         for lane in self._lanes:
-            self._store.workers.register(lane.presence, lane.kind, lane.kind, socket.gethostname())
+            self._register(lane)
         log.info("dispatcher started", kinds=self._config.kinds)
         while not self._leaving.is_set():
             if time.monotonic() - self._seen > self._config.lease_s:
@@ -194,6 +194,9 @@ class Dispatcher:
             else:
                 trouble.worked()
             self._leaving.wait(self._config.poll_s)
+
+    def _register(self, lane: _Lane) -> None:
+        self._store.workers.register(lane.presence, lane.kind, lane.kind, socket.gethostname())
 
     def _watch_cluster(self) -> None:
         """In a thread: asks the cluster again and again. Without one the question hangs; one that
@@ -223,7 +226,8 @@ class Dispatcher:
             self._reap(lane)
         if time.monotonic() - self._beat_at >= self._config.heartbeat_s:
             for lane in self._lanes:
-                self._store.workers.beat(lane.presence, lane.kind, lane.kind, socket.gethostname())
+                if not self._store.workers.beat(lane.presence):
+                    self._register(lane)
             self._beat_at = time.monotonic()
         tasks = [task for lane in self._lanes for task in lane.tasks]
         demand = self._store.demand(self._config.kinds, [task.id for task in tasks])
@@ -284,25 +288,29 @@ class Dispatcher:
     def _end(self) -> None:
         """Has all workers leave and waits for them; Ray ends those that stay with this process."""
         faulthandler.cancel_dump_traceback_later()
-        left = [task.reference for lane in self._lanes for task in lane.tasks]
-        end = time.monotonic() + self._config.stop_s
+        tasks = {task.reference: task for lane in self._lanes for task in lane.tasks}
+        for task in tasks.values():
+            self._cancel(task)
+        left, end = list(tasks), time.monotonic() + self._config.stop_s
         while left and time.monotonic() < end:
-            # More than once: it is an exception there, which may be lost where nobody can catch one.
-            for reference in left:
-                self._ray.cancel(reference, force=False)
+            # Ray asks a task once, by an exception that may not get there; a worker that only begins is not
+            # known to the database yet.
+            self._dismiss([tasks[one].id for one in left])
             _, left = self._ray.wait(left, num_returns=len(left), timeout=_ASKING_SECONDS)
         self.close()
         self._ray.shutdown()
 
     def close(self) -> None:
         """Answers for nothing any more."""
-        try:
-            for lane in self._lanes:
-                self._store.workers.leave(lane.presence)
-        except Problem as problem:
-            log.warning("leaving unsaid", reason=problem.reason)
+        self._dismiss([lane.presence for lane in self._lanes])
         self._store.close()
         log.info("dispatcher ended")
+
+    def _dismiss(self, workers: list[str]) -> None:
+        try:
+            self._store.workers.dismiss(workers)
+        except Problem as problem:
+            log.warning("leaving unsaid", reason=problem.reason)
 
 
 def _connect(address: str) -> Any:

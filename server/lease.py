@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -31,16 +32,22 @@ class Lease:
 class Heart:
     """Renews every `every_s` seconds the worker's presence and the lease of its job.
 
-    `presence` is what `WorkerStore.register` was told: id, slot, kind, host.
+    `forgotten` is called when the presence is not known any more, and may raise Problem.
     Every `look_s` seconds it looks whether the job is to be stopped, and tries
     again what failed. When no renewal got through for `lease_s` seconds, the lease counts as lost
     without asking: the database may give the job to another worker then.
     """
 
     def __init__(
-        self, store: Store, presence: tuple[str, str, str, str], every_s: float, look_s: float, lease_s: float
+        self,
+        store: Store,
+        worker: str,
+        forgotten: Callable[[], None],
+        every_s: float,
+        look_s: float,
+        lease_s: float,
     ) -> None:
-        self._store, self._presence, self._worker = store, presence, presence[0]
+        self._store, self._worker, self._forgotten = store, worker, forgotten
         self._every_s, self._look_s, self._lease_s = every_s, min(look_s, every_s), lease_s
         self._beat_at = -every_s
         self._trouble = Trouble(log, "heartbeat failed")
@@ -92,7 +99,8 @@ class Heart:
                 if lease is not None and not lease.lost:
                     lease.cancel = lease.cancel or self._store.leases.stop_asked(lease.job)
                 return
-            self._store.workers.beat(*self._presence)
+            if not self._store.workers.beat(self._worker):
+                self._forgotten()
             if lease is not None and not lease.lost:
                 lease.cancel = self._store.leases.heartbeat(
                     lease.job, lease.attempt, self._worker, self._lease_s

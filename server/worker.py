@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
@@ -82,7 +83,8 @@ class WorkerConfig:
     id: str = ""
     """Of the worker; empty: a new one."""
     once: bool = False
-    """Whether it leaves after one job, and at once where there is none for it."""
+    """Whether it leaves after one job, at once where there is none for it, and when it is dismissed
+    (`WorkerStore.dismiss`)."""
 
     @property
     def tracing(self) -> TracingConfig:
@@ -184,9 +186,11 @@ class Worker:
             return
         config = self.config
         kind, host = config.slot.partition(":")[0], host_id(self._folders.slots)
-        presence = (self.id, config.slot, kind, host)
-        self._store.workers.register(*presence)
-        heart = Heart(self._store, presence, config.heartbeat_s, config.poll_s, config.lease_s)
+        register = partial(self._store.workers.register, self.id, config.slot, kind, host)
+        register()
+        # Who is there for one job was dismissed; any other was silent for so long that it was forgotten.
+        forgotten = self.leave if config.once else register
+        heart = Heart(self._store, self.id, forgotten, config.heartbeat_s, config.poll_s, config.lease_s)
         heart.start()
         log.info("worker started", slot=config.slot, worker=self.id)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from server.records import JobState, WorkerRecord
@@ -19,21 +21,28 @@ class WorkerStore:
         self._database = database
 
     def register(self, worker: str, slot: str, kind: str, host: str) -> None:
-        """A worker begins."""
+        """A worker begins, or goes on after it was forgotten."""
         with self._database.write() as connection:
-            _insert(connection, worker, slot, kind, host)
+            connection.execute(
+                sa.insert(workers).values(
+                    id=worker, slot=slot, kind=kind, host=host, start_time=clock(), seen_time=clock()
+                )
+            )
 
-    def beat(self, worker: str, slot: str, kind: str, host: str) -> None:
-        """A worker lives. One that was paused or cut off for so long that it was forgotten is known again."""
+    def beat(self, worker: str) -> bool:
+        """A worker lives. False where it is not known: never registered, forgotten or dismissed."""
         with self._database.write() as connection:
             seen = sa.update(workers).where(workers.c.id == worker).values(seen_time=clock())
-            if connection.execute(seen).rowcount == 0:
-                _insert(connection, worker, slot, kind, host)
+            return connection.execute(seen).rowcount > 0
 
     def leave(self, worker: str) -> None:
         """A worker ends; it holds no job any more."""
+        self.dismiss([worker])
+
+    def dismiss(self, ids: Collection[str]) -> None:
+        """Asks workers that are there for one job to leave: they do once they are not known any more."""
         with self._database.write() as connection:
-            connection.execute(sa.delete(workers).where(workers.c.id == worker))
+            connection.execute(sa.delete(workers).where(workers.c.id.in_(ids)))
 
     def live(self, within_s: float) -> list[WorkerRecord]:
         """Workers heard of within that time, by slot."""
@@ -53,11 +62,3 @@ class WorkerStore:
             return connection.execute(
                 sa.delete(workers).where(workers.c.seen_time < clock() - _KEPT_SECONDS, ~holds)
             ).rowcount
-
-
-def _insert(connection: sa.Connection, worker: str, slot: str, kind: str, host: str) -> None:
-    connection.execute(
-        sa.insert(workers).values(
-            id=worker, slot=slot, kind=kind, host=host, start_time=clock(), seen_time=clock()
-        )
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,8 +31,10 @@ class Ray:
         self.results: dict[int, int | RayError] = {}
         self.cancelled: list[int] = []
         self.deaf: list[int] = []
-        """Whose first cancellation gets lost."""
+        """Whose cancellation gets lost."""
         self.ends_when_cancelled = False
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens while somebody waits."""
 
     def remote(self, **options: Any) -> Any:
         assert options == {"max_retries": 0}
@@ -46,6 +48,7 @@ class Ray:
         return SimpleNamespace(remote=submit)
 
     def wait(self, references: list[int], **_: Any) -> tuple[list[int], list[int]]:
+        self.meanwhile()
         ended = [one for one in references if one in self.results]
         return ended, [one for one in references if one not in ended]
 
@@ -58,9 +61,7 @@ class Ray:
     def cancel(self, reference: int, *, force: bool) -> None:
         assert not force, "a worker must be able to give its job back"
         self.cancelled.append(reference)
-        if reference in self.deaf:
-            self.deaf.remove(reference)
-        elif self.ends_when_cancelled:
+        if self.ends_when_cancelled and reference not in self.deaf:
             self.results[reference] = 0
 
     def shutdown(self) -> None:
@@ -163,13 +164,26 @@ def test_tasks_that_come_to_nothing_are_repeated_ever_more_seldom(
     assert desk.kinds()[-1] == "cpu", "one that found its job makes all good again"
 
 
-def test_workers_are_asked_to_leave_until_they_do(store: Store, desk: Desk) -> None:
+def test_a_worker_leaves_though_what_ray_says_gets_lost(store: Store, desk: Desk) -> None:
     for _ in range(2):
         add_job(store, device_filter="cpu")
     desk.look()
     desk.ray.ends_when_cancelled, desk.ray.deaf = True, [1]
+    worker = desk.ray.submitted[1][1]
+    beats: list[bool] = []
+
+    def beat() -> None:
+        beats.append(store.workers.beat(worker))
+        if len(beats) == 1:  # it only begins
+            store.workers.register(worker, "cpu:0", "cpu", "host")
+        elif not beats[-1]:
+            desk.ray.results[1] = 0
+        assert len(beats) < 5, "nobody dismisses it"
+
+    desk.ray.meanwhile = beat
     desk.end()
-    assert desk.ray.cancelled == [0, 1, 1]
+    assert desk.ray.cancelled == [0, 1], "Ray heeds no second time"
+    assert beats == [False, False]
 
 
 _HANGS = """

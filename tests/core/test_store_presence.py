@@ -24,10 +24,19 @@ def test_presence(store: Store) -> None:
     store.workers.register("b", "cpu:0", "cpu", "host")
     assert [w.slot for w in store.workers.live(30)] == ["cpu:0", "cpu:1"]
     assert store.workers.live(0) == []
-    store.workers.beat("a", "cpu:1", "cpu", "host")
+    assert store.workers.beat("a")
     store.workers.leave("b")
+    assert not store.workers.beat("b")
     assert [w.id for w in store.workers.live(30)] == ["a"]
     assert store.workers.forget_dead() == 0
+
+
+def test_who_is_dismissed_is_not_known(store: Store) -> None:
+    for worker in ("a", "b", "c"):
+        store.workers.register(worker, "cpu:0", "cpu", "host")
+    store.workers.dismiss(["a", "c", "never known"])
+    store.workers.dismiss([])
+    assert [store.workers.beat(worker) for worker in ("a", "b", "c")] == [False, True, False]
 
 
 def test_a_worker_that_was_forgotten_is_known_again_and_holds_nothing(store: Store) -> None:
@@ -43,10 +52,9 @@ def test_a_worker_that_was_forgotten_is_known_again_and_holds_nothing(store: Sto
     assert [(taken.job.id, taken.state) for taken in store.leases.requeue_expired()] == [(job.id, Q)]
     assert store.leases.claim("b", "cpu:0", "cpu", 30)
     assert store.workers.forget_dead() == 1
-    for _ in range(2):
-        store.workers.beat(*presence)
-        (known,) = store.workers.live(30)
-        assert (known.id, known.slot, known.kind, known.host) == presence
+    assert not store.workers.beat("a")
+    store.workers.register(*presence)
+    assert store.workers.beat("a")
     with pytest.raises(LeaseLost):
         store.leases.heartbeat(job.id, 1, "a", 30)
     assert store.leases.recover("a") == []

@@ -240,11 +240,15 @@ def test_a_worker_elsewhere_does_not_start(bench: Bench, tmp_path: Path) -> None
     assert bench.store.jobs.get("north", job.id).state is JobState.QUEUED, "the job is for one that can read"
 
 
-def test_a_worker_that_leaves_gives_its_job_back(bench: Bench) -> None:
+@pytest.mark.parametrize("dismissed", [False, True])
+def test_a_worker_that_leaves_gives_its_job_back(bench: Bench, dismissed: bool) -> None:
     job = bench.job(steps=10, hold=5)
-    first = bench.worker()
+    first = bench.worker(once=dismissed)
     bench.steps(job, 3)
-    first.send_signal(signal.SIGTERM)
+    if dismissed:
+        bench.store.workers.dismiss([worker.id for worker in bench.store.workers.live(30)])
+    else:
+        first.send_signal(signal.SIGTERM)
     assert first.wait(30) == 0
     waiting = bench.get(job)
     assert (waiting.state, waiting.attempt) == (Q, 1)
