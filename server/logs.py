@@ -67,7 +67,8 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
+        # A line and its end in one write: several processes share the stream.
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _StandardError())),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Terse())

@@ -35,6 +35,26 @@ def test_a_log_that_cannot_be_written_costs_no_call(monkeypatch: pytest.MonkeyPa
     structlog.get_logger(log="access").info("call")
 
 
+class _Writes(io.StringIO):
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.all.append(text)
+        return len(text)
+
+
+def test_a_line_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the lines of processes that share a stream end up in one another."""
+    monkeypatch.setattr(sys, "stderr", _Writes())
+    logs.configure("info", "json")
+    structlog.get_logger().info("here", number=1)
+    (line,) = sys.stderr.all
+    assert line.endswith("}\n")
+    assert json.loads(line)["event"] == "here"
+
+
 def test_trouble_is_told_once_and_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
