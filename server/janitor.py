@@ -16,7 +16,7 @@ from server.blobs import CHECKPOINTS, UPLOADS, BlobStore
 from server.jobspans import tell_lost
 from server.layout import DataDir
 from server.logs import Trouble
-from server.records import JobState
+from server.records import HELD, JobState
 from server.store import Store
 from server.threads import Threads
 from server.tracing import Tracing
@@ -28,7 +28,6 @@ KEPT_EVENTS = 20_000
 _ORPHAN_SECONDS = 24 * 3600.0
 _RECORDED = ("datasets", "lineage", "models", "reports", UPLOADS)
 """Where a blob must be named by a record, or is left over. What else is in a bucket may be another's."""
-_RUNNING = (JobState.RUNNING, JobState.CANCELLING)
 
 
 class Janitor:
@@ -129,7 +128,7 @@ def sweep_folders(store: Store, folders: DataDir) -> None:
     known = store.jobs.standing({job for job, _ in scratch + checkpoints})
     for job, path in scratch:
         state, attempt = known.get(job, (JobState.FAILED, 0))
-        if state not in _RUNNING or path.name != str(attempt):
+        if state not in HELD or path.name != str(attempt):
             folders.close_scratch(job, int(path.name) if path.name.isdecimal() else 0)
     for job, _ in checkpoints:
         state, _attempt = known.get(job, (JobState.FAILED, 0))

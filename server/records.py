@@ -41,6 +41,8 @@ class JobState(StrEnum):
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 ACTIVE = frozenset(JobState) - TERMINAL
+HELD = ACTIVE - {JobState.QUEUED}
+"""A worker holds the job; in any other state the job names the one that had it last."""
 
 
 @dataclass(frozen=True)

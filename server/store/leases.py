@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kohort.schema import Finding
-from server.records import JobRecord, JobState, LeaseLost, ModelRecord, ReportRecord, TakenJob
+from server.records import HELD, JobRecord, JobState, LeaseLost, ModelRecord, ReportRecord, TakenJob
 from server.store import rows
 from server.store.engine import Database, clock
 from server.store.models import insert_model
@@ -21,8 +21,6 @@ from server.store.reports import insert_report
 from server.store.requests import take_turn
 from server.store.schema import jobs, models, workers
 from server.store.transitions import move, record
-
-_OWNED = (JobState.RUNNING.value, JobState.CANCELLING.value)
 
 
 class LeaseStore:
@@ -176,7 +174,7 @@ class LeaseStore:
         return self._take(jobs.c.worker.in_(before), "its worker died")
 
     def _take(self, condition: sa.ColumnElement[bool], message: str) -> list[TakenJob]:
-        condition = sa.and_(jobs.c.state.in_(_OWNED), condition)
+        condition = sa.and_(jobs.c.state.in_(sorted(HELD)), condition)
         with self._database.read() as connection:
             found = connection.scalars(sa.select(jobs.c.id).where(condition)).all()
         taken = []
@@ -219,7 +217,7 @@ class LeaseStore:
         # that have to wait cost n².
         busy = (
             sa.select(running.c.tenant, running.c.principal)
-            .where(running.c.state.in_(_OWNED))
+            .where(running.c.state.in_(sorted(HELD)))
             .group_by(running.c.tenant, running.c.principal)
             .having(sa.func.count() >= self._max_running)
         )
@@ -261,7 +259,7 @@ def _fence(attempt: int, worker: str) -> sa.ColumnElement[bool]:
     return sa.and_(
         jobs.c.attempt == attempt,
         jobs.c.worker == worker,
-        jobs.c.state.in_(_OWNED),
+        jobs.c.state.in_(sorted(HELD)),
         jobs.c.lease_until > clock(),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from server.records import JobKind, JobOutlook, JobRecord, JobSpec, JobState
+from server.records import HELD, JobKind, JobOutlook, JobRecord, JobSpec, JobState
 from server.store.engine import clock
 from server.store.schema import EVALUATES, jobs
 
@@ -32,11 +32,7 @@ def outlook(connection: sa.Connection, job: JobRecord, slots: int) -> JobOutlook
     usual = _usual_seconds(connection, job.spec)
     if usual is None:
         return JobOutlook(position, None)
-    running = (
-        sa.select(sa.func.count())
-        .select_from(jobs)
-        .where(jobs.c.state.in_([JobState.RUNNING.value, JobState.CANCELLING.value]))
-    )
+    running = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.state.in_(sorted(HELD)))
     busy = min(connection.scalar(running) or 0, slots)
     # Half of a running job is over on average.
     waves = (position + busy / 2) / max(slots, 1)

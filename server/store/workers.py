@@ -6,12 +6,11 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from server.records import JobState, WorkerRecord
+from server.records import HELD, WorkerRecord
 from server.store.engine import Database, clock
 from server.store.schema import jobs, workers
 
 _KEPT_SECONDS = 24 * 3600.0
-_HELD = (JobState.RUNNING.value, JobState.CANCELLING.value)
 
 
 class WorkerStore:
@@ -56,8 +55,7 @@ class WorkerStore:
 
     def forget_dead(self) -> int:
         """Drops workers not heard of for a day that hold no job; how many."""
-        # A job that is over, or waits again, still names the worker that it had last.
-        holds = sa.exists().where(jobs.c.worker == workers.c.id, jobs.c.state.in_(_HELD))
+        holds = sa.exists().where(jobs.c.worker == workers.c.id, jobs.c.state.in_(sorted(HELD)))
         with self._database.write() as connection:
             return connection.execute(
                 sa.delete(workers).where(workers.c.seen_time < clock() - _KEPT_SECONDS, ~holds)
